@@ -1,0 +1,73 @@
+"""From a clip and its Faces to the crops and columns of a face set."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..events import Progress
+from ..faces import Faces
+from ..find.crop import aligned, sharpness
+from ..find.finder import to_8_bit
+from ..footage import Clip, Frame
+from ..geometry import align
+from ..media.flow import ordered_map
+from ..media.reader import read
+from ..project import output_errors
+from ..provenance.consent import ConsentRecord
+from ..recipes import ExtractRecipe
+from .faceset import FaceSet, Source
+
+
+def collect(
+    clip: Clip, faces: Faces, folder: Path, recipe: ExtractRecipe, record: ConsentRecord, workers: int
+) -> Generator[Progress, None, FaceSet]:
+    """Write the crops of `faces` (one a frame) and the table of the set into `folder`. Raises OutputError, InputError."""
+    count = len(faces)
+    crops = [""] * count
+    sharp = np.full(count, np.nan, np.float32)
+    # Bridged faces were guessed from their neighbours: good enough to convert, not to learn from.
+    taken = {int(faces.frame[row]): row for row in range(0, count, recipe.every) if faces.score[row] > 0}
+    with output_errors(folder):
+        (folder / "crops").mkdir(exist_ok=True)
+
+    def wanted() -> Iterator[Frame]:
+        if taken:
+            yield from (frame for frame in read(clip, min(taken), max(taken) + 1) if frame.index in taken)
+
+    def cut(frame: Frame) -> int:
+        row = taken[frame.index]
+        picture, _ = aligned(to_8_bit(frame.pixels), faces.points[row], recipe.size_px, recipe.coverage)
+        sharp[row] = sharpness(picture)
+        crops[row] = f"{frame.index:06d}.png"
+        _write_png(folder / "crops" / crops[row], picture)
+        return row
+
+    for done, _ in enumerate(ordered_map(wanted(), cut, workers=workers, ahead=4 * workers), 1):
+        if done % 10 == 0 or done == len(taken):
+            yield Progress(f"cropping {clip.path.name}", done, len(taken))
+    result = FaceSet(
+        path=folder,
+        person=record.person,
+        consent=record,
+        source=Source.of(clip),
+        recipe=recipe,
+        faces=faces,
+        pts=clip.pts[faces.frame],
+        sharpness=sharp,
+        transform=np.array([align(points, recipe.size_px, recipe.coverage) for points in faces.points]).reshape(-1, 2, 3),
+        crop=crops,
+    )
+    result.save()
+    return result
+
+
+def _write_png(file: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    # The lightest compression: a third larger and several times faster than the default.
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    with output_errors(file):
+        file.write_bytes(encoded.tobytes())

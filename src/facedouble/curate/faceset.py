@@ -1,0 +1,166 @@
+"""A face set: a folder with one person's aligned faces, for people to look through and delete from.
+
+    FACES/
+      faceset.json      person, sources, recipe
+      consent.toml      the person's consent record
+      faces.parquet     one row a frame the person is seen in
+      crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FacedoubleError, FaceError
+from ..faces import EXPRESSIONS, IDENTITY, LANDMARKS, Faces
+from ..footage import Clip
+from ..project import output_errors, save_json
+from ..provenance import consent
+from ..provenance.consent import ConsentRecord
+from ..recipes import ExtractRecipe
+
+VERSION = 1
+# Widths of the numeric columns; anything else in the table is refused, so a stranger's set cannot surprise later code.
+_WIDTHS = {
+    "box": 4, "points": LANDMARKS * 2, "pose": 3, "expression": EXPRESSIONS, "embedding": IDENTITY, "transform": 6,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where faces came from. `path` is for people; the hash is what counts."""
+
+    path: str
+    sha256: str
+    size: tuple[int, int]
+    frames: int
+    rate: Fraction
+
+    @classmethod
+    def of(cls, clip: Clip) -> Source:
+        return cls(str(clip.path.resolve()), clip.sha256, clip.size, clip.count, clip.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    path: Path
+    person: str
+    consent: ConsentRecord
+    source: Source
+    recipe: ExtractRecipe
+    faces: Faces
+    pts: NDArray[np.int64]
+    """(n,) of each face's frame, in the source's time base"""
+    sharpness: NDArray[np.float32]
+    """(n,) see find.crop.sharpness; NaN where no crop was taken"""
+    transform: NDArray[np.float64]
+    """(n, 2, 3) frame px to crop px"""
+    crop: Sequence[str]
+    """(n,) file name under crops/, "" where none was taken"""
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def rows_with_crops(self) -> NDArray[np.int64]:
+        """Rows whose picture is still there."""
+        there = {file.name for file in (self.path / "crops").iterdir()} if (self.path / "crops").is_dir() else set()
+        return np.array([row for row, name in enumerate(self.crop) if name in there], np.int64)
+
+    def read_crop(self, row: int) -> NDArray[np.uint8]:
+        """(S, S, 3) RGB. Raises FaceError for a picture that cannot be read or is of another size."""
+        import cv2
+
+        file = self.path / "crops" / self.crop[row]
+        picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+        side = self.recipe.size_px
+        if picture is None or picture.shape != (side, side, 3):
+            found = "not a picture" if picture is None else f"{picture.shape[1]}x{picture.shape[0]} px"
+            raise FaceError(f"{file}: {found}, expected {side}x{side} px. Delete that file, or extract again.")
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def sha256(self) -> str:
+        """Of the table and of which crops are left: two sets with the same hash train the same model."""
+        digest = hashlib.sha256((self.path / "faces.parquet").read_bytes())
+        digest.update("\n".join(self.crop[row] for row in self.rows_with_crops()).encode())
+        return digest.hexdigest()
+
+    def save(self) -> None:
+        """Write table, record and consent into `path`, which the caller makes whole or not at all."""
+        import pyarrow
+        from pyarrow import parquet
+
+        columns = {**self.faces.columns(), "transform": self.transform}
+        arrays: dict[str, Any] = {"pts": self.pts, "sharpness": self.sharpness, "crop": list(self.crop)}
+        for name, column in columns.items():
+            flat = pyarrow.array(column.reshape(-1))
+            arrays[name] = pyarrow.FixedSizeListArray.from_arrays(flat, _WIDTHS[name]) if name in _WIDTHS else flat
+        with output_errors(self.path):
+            parquet.write_table(pyarrow.table(arrays), self.path / "faces.parquet", compression="zstd")
+        consent.save([self.consent], self.path / "consent.toml")
+        save_json(
+            self.path / "faceset.json",
+            {
+                "version": VERSION,
+                "person": self.person,
+                "source": {**vars(self.source), "size": list(self.source.size), "rate": str(self.source.rate)},
+                "recipe": self.recipe.as_dict(),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises FaceError for a folder that is no whole face set, ConsentError where its consent cannot be read."""
+        import pyarrow
+        from pyarrow import parquet
+
+        if not (path / "faceset.json").is_file() or not (path / "faces.parquet").is_file():
+            raise FaceError(f"{path}: not a face set. Make one with: facedouble extract CLIP -o {path}")
+        try:
+            record = json.loads((path / "faceset.json").read_text())
+            if record["version"] != VERSION:
+                raise FaceError(f"{path}: face set of version {record['version']}, this program reads {VERSION}.")
+            source = Source(
+                **{**record["source"], "size": tuple(record["source"]["size"]), "rate": Fraction(record["source"]["rate"])}
+            )
+            table = parquet.read_table(path / "faces.parquet")
+            rows = table.num_rows
+            columns = {
+                name: _column(table, name, rows) for name in (*Faces.empty().columns(), "transform", "pts", "sharpness")
+            }
+            crop = [_plain_name(name) for name in table["crop"].to_pylist()]
+            recipe = ExtractRecipe.from_dict(record["recipe"])
+            person = str(record["person"])
+        except FacedoubleError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+            raise FaceError(f"{path}: a broken face set ({error}). Extract it again.") from error
+        records = consent.load(path / "consent.toml")
+        transform = columns.pop("transform").reshape(rows, 2, 3)
+        pts, sharpness = columns.pop("pts"), columns.pop("sharpness")
+        columns["points"] = columns["points"].reshape(rows, LANDMARKS, 2)
+        return cls(path, person, records[0], source, recipe, Faces(**columns), pts, sharpness, transform, crop)
+
+
+def _column(table: Any, name: str, rows: int) -> NDArray[Any]:
+    column = table[name].combine_chunks()
+    if name not in _WIDTHS:
+        return np.asarray(column)
+    values = np.asarray(column.flatten())
+    if values.size != rows * _WIDTHS[name]:
+        raise ValueError(f"column {name} is not {_WIDTHS[name]} wide")
+    return values.reshape(rows, _WIDTHS[name])
+
+
+def _plain_name(name: str) -> str:
+    if name != Path(name).name or "\\" in name:
+        raise ValueError(f"crop name {name[:60]!r} leads out of the folder")
+    return name

@@ -1,0 +1,109 @@
+"""Frames in, Faces out: the landmarker first, CenterFace for what it misses, identity sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces import Faces
+from ..footage import Frame
+from ..geometry import box_around, overlap
+from .detect import CenterFace
+from .identity import Identity
+from .landmarks import Landmarker
+
+THUMB_PX = 16
+# A second look is dear (about 40 ms at 640 px), so it is taken where faces went missing, and now and then.
+_LOOK_EVERY = 10
+_IDENTITY_EVERY = 15
+_PATCH_PX = 320
+
+
+class Finder:
+    """Looks through stretches of consecutive frames, one thread at a time; `restart` it before each stretch."""
+
+    def __init__(self, max_people: int = 4, min_face_px: int = 24) -> None:
+        self._min_face_px = min_face_px
+        self._max_people = max_people
+        self._video = Landmarker(video=True, max_people=max_people)
+        self._still = Landmarker(video=False, max_people=1)
+        self._detector = CenterFace()
+        self._identity = Identity()
+
+    def restart(self) -> None:
+        """Forget the frames before, so that a stretch's result depends on that stretch alone."""
+        self._video.close()
+        self._video = Landmarker(video=True, max_people=self._max_people)
+
+    def close(self) -> None:
+        self._video.close()
+        self._still.close()
+
+    def find(self, frames: Iterable[Frame]) -> tuple[Faces, NDArray[np.uint8]]:
+        """All faces of `frames` and a thumbnail (n, 16, 16, 3) of each frame, from which cuts are told."""
+        found: list[Faces] = []
+        thumbs: list[NDArray[np.uint8]] = []
+        before, since_look = 0, _LOOK_EVERY
+        for number, frame in enumerate(frames):
+            pixels = to_8_bit(frame.pixels)
+            faces = self._video(pixels, frame.index)
+            since_look += 1
+            if len(faces) < before or since_look >= (_LOOK_EVERY if len(faces) else 3):
+                faces = self._look_again(pixels, faces, frame.index)
+                since_look = 0
+            before = len(faces)
+            wide = faces.box[:, 2] - faces.box[:, 0] >= self._min_face_px
+            faces = faces[wide]
+            if number % _IDENTITY_EVERY == 0:
+                faces = self._identify(pixels, faces)
+            found.append(faces)
+            thumbs.append(thumbnail(pixels))
+        return Faces.join(found), np.array(thumbs, np.uint8).reshape(-1, THUMB_PX, THUMB_PX, 3)
+
+    def _look_again(self, pixels: NDArray[np.uint8], faces: Faces, frame: int) -> Faces:
+        boxes, scores = self._detector(pixels)
+        for box, score in zip(boxes, scores, strict=True):
+            if len(faces) >= self._max_people:
+                break
+            if len(faces) and overlap(box[None], faces.box).max() > 0.2:
+                continue
+            more = self._landmarks_at(pixels, box, float(score), frame)
+            if len(more) and (not len(faces) or overlap(more.box, faces.box).max() < 0.3):
+                faces = Faces.join([faces, more])
+        return faces
+
+    def _landmarks_at(self, pixels: NDArray[np.uint8], box: NDArray[np.float32], score: float, frame: int) -> Faces:
+        """The landmarker on the surroundings of one box, enlarged."""
+        import cv2
+
+        centre = (box[:2] + box[2:]) / 2
+        side = max(2.2 * float(max(box[2:] - box[:2])), 8.0)
+        scale = _PATCH_PX / side
+        to_patch = np.array([[scale, 0, _PATCH_PX / 2 - scale * centre[0]], [0, scale, _PATCH_PX / 2 - scale * centre[1]]])
+        patch = cv2.warpAffine(pixels, to_patch, (_PATCH_PX, _PATCH_PX), flags=cv2.INTER_LINEAR)
+        faces = self._still(patch, frame)
+        if not len(faces):
+            return faces
+        points = (faces.points - to_patch[:, 2].astype(np.float32)) / np.float32(scale)
+        boxes = np.array([box_around(face) for face in points], np.float32)
+        return replace(faces, points=points, box=boxes, score=np.full(len(faces), score, np.float32))
+
+    def _identify(self, pixels: NDArray[np.uint8], faces: Faces) -> Faces:
+        if not len(faces):
+            return faces
+        return replace(faces, embedding=np.stack([self._identity(pixels, points) for points in faces.points]))
+
+
+def to_8_bit(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 or uint16 as uint8."""
+    return pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint16) >> 8).astype(np.uint8)
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(16, 16, 3): enough of a picture to tell a cut."""
+    import cv2
+
+    return np.asarray(cv2.resize(pixels, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8)

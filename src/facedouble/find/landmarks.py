@@ -1,0 +1,73 @@
+"""MediaPipe's face landmarker: 478 points, head pose and 52 expression coefficients per face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import weights
+from ..device import require_libraries
+from ..faces import Faces
+from ..geometry import box_around, pose_angles
+
+
+class Landmarker:
+    """`video=True` follows faces from call to call (frames of one clip, in order); False looks at each picture afresh.
+
+    Raises MachineError where a system library or the weights are missing. Model card: Google, "MediaPipe BlazeFace (short
+    range), Face Mesh, Blendshape V2", 2022-2023.
+    """
+
+    def __init__(self, video: bool, max_people: int = 4) -> None:
+        require_libraries()
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        self._video = video
+        self._time_ms = 0
+        self._landmarker = vision.FaceLandmarker.create_from_options(
+            vision.FaceLandmarkerOptions(
+                base_options=BaseOptions(model_asset_path=str(weights.path("face_landmarker"))),
+                running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+                num_faces=max_people,
+                output_face_blendshapes=True,
+                output_facial_transformation_matrixes=True,
+            )
+        )
+
+    def __call__(self, pixels: NDArray[np.uint8], frame: int = 0) -> Faces:
+        """The faces of one picture (H, W, 3) uint8, score 1, tracks and identity not yet known."""
+        import mediapipe
+
+        height, width = pixels.shape[:2]
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+        if self._video:
+            # The tracker only asks that time goes forward.
+            self._time_ms += 33
+            result = self._landmarker.detect_for_video(image, self._time_ms)
+        else:
+            result = self._landmarker.detect(image)
+        return _table(result, width, height, frame)
+
+    def close(self) -> None:
+        self._landmarker.close()
+
+    def __enter__(self) -> Landmarker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _table(result: Any, width: int, height: int, frame: int) -> Faces:
+    faces = Faces.empty(len(result.face_landmarks))
+    faces.frame[:] = frame
+    faces.score[:] = 1
+    for row, landmarks in enumerate(result.face_landmarks):
+        # Its coordinates run 0..1 over pixel corners; ours are px with (0, 0) the centre of the first pixel.
+        faces.points[row] = [(p.x * width - 0.5, p.y * height - 0.5) for p in landmarks]
+        faces.box[row] = box_around(faces.points[row])
+        faces.pose[row] = pose_angles(result.facial_transformation_matrixes[row])
+        faces.expression[row] = [category.score for category in result.face_blendshapes[row]]
+    return faces

@@ -1,0 +1,37 @@
+"""Which pixels are face, from landmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE
+
+
+def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: the convex hull of the face oval of landmarks (478, 2), in a picture of `size` (width, height)."""
+    return _fill(points, size, FACE_OVAL)
+
+
+def skin_mask(points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: `face` without eyes, brows, lips and nostrils, each with a margin of 4% of the face's width."""
+    import cv2
+
+    holes = np.zeros(size[::-1], np.uint8)
+    for part in (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS):
+        holes |= _fill(points, size, part)
+    margin = max(1, round(0.04 * float(np.ptp(points[FACE_OVAL, 0]))))
+    holes = np.asarray(cv2.dilate(holes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)))
+    return np.where(holes > 0, np.uint8(0), face).astype(np.uint8)
+
+
+def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) -> NDArray[np.uint8]:
+    import cv2
+
+    mask = np.zeros(size[::-1], np.uint8)
+    hull = cv2.convexHull(points[indices].astype(np.float32))
+    # Sixteenths of a pixel, so that the mask moves as smoothly as the landmarks.
+    cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 255, lineType=cv2.LINE_AA, shift=4)
+    return mask

@@ -1,0 +1,84 @@
+"""Who is meant: tracks grouped into people by identity, and one of them picked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FaceError
+from ..faces import Faces
+from .identity import SAME_PERSON, distance, mean_embedding
+
+# Within one clip light and lens are the same, so one person's tracks lie well inside the model's own line of 0.6.
+_SAME_IN_CLIP = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    tracks: tuple[int, ...]
+    faces: int
+    embedding: NDArray[np.float32]
+    """(128,) the mean"""
+
+
+def people(faces: Faces) -> list[Person]:
+    """The people of a tracked clip, the one with most faces first.
+
+    Tracks are joined, longest first, to the nearest person within 0.5; a track too short to have been identified stays
+    out. Single linkage to the mean, as the first step of agglomerative clustering.
+    """
+    measured = ~np.isnan(faces.embedding[:, 0])
+    numbers, counts = np.unique(faces.track, return_counts=True)
+    found: list[tuple[list[int], int, list[NDArray[np.float32]]]] = []
+    for order in np.argsort(-counts, kind="stable"):
+        rows = (faces.track == numbers[order]) & measured
+        if not rows.any():
+            continue
+        samples = faces.embedding[rows]
+        near = [float(distance(mean_embedding(samples), np.mean(p[2], axis=0))[0]) for p in found]
+        if near and min(near) < _SAME_IN_CLIP:
+            person = found[int(np.argmin(near))]
+            person[0].append(int(numbers[order]))
+            person[2].extend(samples)
+            found[int(np.argmin(near))] = (person[0], person[1] + int(counts[order]), person[2])
+        else:
+            found.append(([int(numbers[order])], int(counts[order]), list(samples)))
+    result = [Person(tuple(tracks), count, np.mean(samples, axis=0)) for tracks, count, samples in found]
+    return sorted(result, key=lambda person: -person.faces)
+
+
+def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[Faces, Person, str]:
+    """The faces of one person, at most one a frame, who that is, and a sentence that says how they were chosen.
+
+    `example`: (128,) descriptor of the person wanted; None takes the most frequent. Raises FaceError where there is no
+    face, no match, or nobody who dominates (the next has over 0.6 of the first one's faces).
+    """
+    known = people(faces)
+    if not known:
+        raise FaceError(f"{clip}: no face found. Expected footage in which the person's face can be seen; try another clip.")
+    if example is not None:
+        away = [float(distance(person.embedding, example)[0]) for person in known]
+        nearest = int(np.argmin(away))
+        if away[nearest] > SAME_PERSON:
+            raise FaceError(
+                f"{clip}: nobody like the example picture (nearest {away[nearest]:.2f}, same person under {SAME_PERSON}). "
+                "Give another --person picture, or check the clip."
+            )
+        person = known[nearest]
+        text = f"the person of the example picture (distance {away[nearest]:.2f}, same person under {SAME_PERSON})"
+    else:
+        person = known[0]
+        if len(known) > 1 and known[1].faces > 0.6 * person.faces:
+            raise FaceError(
+                f"{clip}: {len(known)} people and none dominates ({person.faces} and {known[1].faces} faces). "
+                "Say whom you mean with --person PICTURE."
+            )
+        text = "the only person" if len(known) == 1 else f"the most frequent of {len(known)} people"
+    mine = faces[np.isin(faces.track, person.tracks)]
+    # One face a frame: the surest, then the largest.
+    area = (mine.box[:, 2] - mine.box[:, 0]) * (mine.box[:, 3] - mine.box[:, 1])
+    order = np.lexsort((-area, -mine.score, mine.frame))
+    first = order[np.unique(mine.frame[order], return_index=True)[1]]
+    return mine[first], person, f"{clip}: kept {text}, {len(first)} faces"

@@ -1,0 +1,84 @@
+"""All faces of a clip, searched in stretches by a few threads; a stretch that is done is kept, so a stopped search goes on."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import Note, Progress
+from ..faces import Faces
+from ..footage import Clip
+from ..media.flow import ordered_map
+from ..media.reader import read
+from ..project import atomic_file
+from ..recipes import ExtractRecipe
+from .finder import THUMB_PX, Finder
+from .track import cuts, smooth, track
+
+# Fixed, so that the result does not depend on how many threads there are or where an earlier run stopped.
+_STRETCH = 120
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    start: int
+    stop: int
+
+
+def search(
+    clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int
+) -> Generator[Progress | Note, None, Faces]:
+    """Yields progress; returns the clip's Faces, tracked and smoothed. Finished stretches lie in the folder `keep`.
+
+    Raises InputError for a clip that cannot be decoded to its end, MachineError where a library or weights are missing.
+    """
+    stretches = [_Stretch(i, min(i + _STRETCH, clip.count)) for i in range(0, clip.count, _STRETCH)]
+    done = {part.start: file for part in stretches if (file := _file(keep, part)).is_file()}
+    if done:
+        yield Note(f"{clip.path.name}: going on with an earlier search, {len(done)} of {len(stretches)} stretches done")
+    finders: queue.SimpleQueue[Finder] = queue.SimpleQueue()
+    made = min(workers, len(stretches) - len(done))
+    for _ in range(made):
+        finders.put(Finder(recipe.max_people, recipe.min_face_px))
+
+    def look(part: _Stretch) -> _Stretch:
+        finder = finders.get()
+        try:
+            finder.restart()
+            faces, thumbs = finder.find(read(clip, part.start, part.stop))
+        finally:
+            finders.put(finder)
+        with atomic_file(_file(keep, part)) as temporary, temporary.open("wb") as file:
+            np.savez(file, thumbs=thumbs, **faces.columns())
+        return part
+
+    missing = [part for part in stretches if part.start not in done]
+    frames = clip.count - sum(part.stop - part.start for part in missing)
+    try:
+        for part in ordered_map(missing, look, workers=max(1, made), ahead=2 * max(1, made)):
+            frames += part.stop - part.start
+            yield Progress(f"searching {clip.path.name}", frames, clip.count)
+    finally:
+        while made:
+            finders.get().close()
+            made -= 1
+    found, thumbs = zip(*(_load(_file(keep, part)) for part in stretches), strict=True)
+    rate = float(clip.rate)
+    return smooth(track(Faces.join(found), cuts(np.concatenate(thumbs)), rate), rate)
+
+
+def _file(keep: Path, part: _Stretch) -> Path:
+    return keep / f"faces-{part.start:07d}.npz"
+
+
+def _load(file: Path) -> tuple[Faces, NDArray[np.uint8]]:
+    with np.load(file, allow_pickle=False) as stored:
+        columns: dict[str, NDArray[Any]] = {name: stored[name] for name in stored.files}
+    thumbs = columns.pop("thumbs").reshape(-1, THUMB_PX, THUMB_PX, 3)
+    return Faces(**columns), thumbs

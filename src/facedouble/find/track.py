@@ -1,0 +1,111 @@
+"""Which faces of different frames are one person's: cuts, tracks, bridged gaps, and smoothing that looks both ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces import Faces
+from ..geometry import box_around
+
+_GAP_S = 0.5
+_SMOOTH_S = 0.23
+
+
+def cuts(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(n,) True where frame i begins a new shot, from thumbnails (n, 16, 16, 3). The first frame does.
+
+    A cut is a change of the whole picture far above the changes around it (an adaptive threshold over a window, as in
+    "rolling average" shot detectors).
+    """
+    n = len(thumbs)
+    begins = np.zeros(n, bool)
+    if not n:
+        return begins
+    begins[0] = True
+    change = np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean((1, 2, 3)) / 255
+    for i, value in enumerate(change):
+        around = np.concatenate([change[max(0, i - 8) : i], change[i + 1 : i + 9]])
+        usual = float(np.median(around)) if len(around) else 0.0
+        begins[i + 1] = value > max(0.06, 4 * usual)
+    return begins
+
+
+def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
+    """`faces` in frame order with their tracks numbered and short gaps bridged.
+
+    A face continues the nearest track of the same shot whose last face, at most half a second before, lies within half a
+    face width (grown with the gap). Missing frames inside a track are filled in between their neighbours, with score 0.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shot = np.cumsum(begins)
+    gap = max(1, round(_GAP_S * rate))
+    faces = faces[np.argsort(faces.frame, kind="stable")]
+    tracks = np.full(len(faces), -1, np.int64)
+    centres = (faces.box[:, :2] + faces.box[:, 2:]) / 2
+    widths = np.maximum(faces.box[:, 2] - faces.box[:, 0], faces.box[:, 3] - faces.box[:, 1])
+    open_rows: list[int] = []
+    made = 0
+    frames, starts = np.unique(faces.frame, return_index=True)
+    for frame, rows in zip(frames, np.split(np.arange(len(faces)), starts[1:]), strict=True):
+        open_rows = [r for r in open_rows if frame - faces.frame[r] <= gap and shot[faces.frame[r]] == shot[frame]]
+        if open_rows:
+            # Distance in face widths, and a face does not change its size at once.
+            reach = np.sqrt((frame - faces.frame[open_rows]).astype(np.float64))[:, None]
+            away = np.linalg.norm(centres[open_rows][:, None] - centres[rows][None], axis=-1) / widths[open_rows][:, None]
+            grown = np.abs(np.log(widths[rows][None] / widths[open_rows][:, None]))
+            cost = (away + grown) / reach
+            for a, b in zip(*linear_sum_assignment(cost), strict=True):
+                if cost[a, b] < 0.5:
+                    tracks[rows[b]] = tracks[open_rows[a]]
+        for row in rows:
+            if tracks[row] < 0:
+                tracks[row], made = made, made + 1
+        renewed = set(tracks[rows].tolist())
+        open_rows = [r for r in open_rows if int(tracks[r]) not in renewed] + [int(r) for r in rows]
+    return _bridge(replace(faces, track=tracks))
+
+
+def _bridge(faces: Faces) -> Faces:
+    parts = [faces]
+    for number in np.unique(faces.track):
+        rows = faces[faces.track == number]
+        for before, after in zip(range(len(rows) - 1), range(1, len(rows)), strict=True):
+            missing = np.arange(rows.frame[before] + 1, rows.frame[after])
+            if not len(missing):
+                continue
+            part = (missing - rows.frame[before]) / (rows.frame[after] - rows.frame[before])
+            bridged = Faces.empty(len(missing))
+            bridged.frame[:], bridged.track[:] = missing, number
+            for name in ("points", "pose", "expression"):
+                column = rows.columns()[name]
+                weight = part.reshape(-1, *([1] * (column.ndim - 1)))
+                bridged.columns()[name][:] = (1 - weight) * column[before] + weight * column[after]
+            bridged.box[:] = [box_around(points) for points in bridged.points]
+            parts.append(bridged)
+    joined = Faces.join(parts)
+    return joined[np.lexsort((joined.track, joined.frame))]
+
+
+def smooth(faces: Faces, rate: float) -> Faces:
+    """Landmarks with the finder's noise taken off, track by track, without lag.
+
+    A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick motions; tracks
+    end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry 36(8), 1964.
+    """
+    from scipy.signal import savgol_filter
+
+    points, boxes = faces.points.copy(), faces.box.copy()
+    window = max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
+    for number in np.unique(faces.track):
+        rows = np.nonzero(faces.track == number)[0]
+        length = min(window, len(rows) - 1 + len(rows) % 2)
+        if length >= 3 + (length > 3):
+            points[rows] = savgol_filter(points[rows], length, 2, axis=0, mode="interp")
+            boxes[rows] = [box_around(face) for face in points[rows]]
+    return replace(faces, points=points, box=boxes)
+
+

@@ -1,0 +1,170 @@
+"""A model on disk: a folder that holds everything needed to go on exactly. Safetensors and JSON, never pickle.
+
+    MODEL/
+      model.json                      recipe, people, face sets and their hashes
+      consent.toml                    both people's consent records
+      checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history
+      previews/00001200.png           A, A->A, A->B, B, B->B
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ..errors import FacedoubleError, ModelError
+from ..project import atomic_folder, save_json
+from ..provenance import consent
+from ..provenance.consent import ConsentRecord
+from ..recipes import TrainRecipe
+from .model import SIDES, Network
+
+VERSION = 1
+_KEEP = 2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a model was made of."""
+
+    recipe: TrainRecipe
+    people: dict[str, str]
+    """side -> name or pseudonym"""
+    consents: dict[str, ConsentRecord]
+    face_sets: dict[str, dict[str, str]]
+    """side -> path, sha256 of the set, sha256 of the footage"""
+
+
+@dataclass
+class State:
+    """How far training has come."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """of training, over all runs"""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """one entry a scoring: step, seconds, loss, a, b, floor_a, floor_b"""
+
+
+def write_model(model: Path, trained: Trained) -> None:
+    model.mkdir(parents=True, exist_ok=True)
+    consent.save([trained.consents[side] for side in SIDES], model / "consent.toml")
+    save_json(
+        model / "model.json",
+        {
+            "version": VERSION,
+            "recipe": trained.recipe.as_dict(),
+            "people": trained.people,
+            "face_sets": trained.face_sets,
+        },
+    )
+
+
+def read_model(model: Path) -> Trained:
+    """Raises ModelError for a folder that is no model of this program."""
+    if not (model / "model.json").is_file():
+        raise ModelError(f"{model}: not a model. Make one with: facedouble train FACES_A FACES_B -o {model}")
+    try:
+        record = json.loads((model / "model.json").read_text())
+        if record["version"] != VERSION:
+            raise ModelError(f"{model}: model of version {record['version']}, this program reads {VERSION}.")
+        consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
+        return Trained(TrainRecipe.from_dict(record["recipe"]), record["people"], consents, record["face_sets"])
+    except FacedoubleError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{model}: broken model record ({error}). Train it again.") from error
+
+
+def save(
+    model: Path, state: State, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator
+) -> Path:
+    """Write a checkpoint whole, then drop all but the newest two. Raises OutputError where the disk is full."""
+    from safetensors.torch import save_file
+
+    folder = model / "checkpoints" / f"{state.step:08d}"
+    with atomic_folder(folder) as temporary:
+        save_file(_plain(network.state_dict()), temporary / "weights.safetensors")
+        save_file(_plain(average.state_dict()), temporary / "average.safetensors")
+        moments = {
+            f"{index}.{name}": value
+            for index, values in optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        save_file({**_plain(moments), "random": generator.get_state()}, temporary / "optimizer.safetensors")
+        (temporary / "state.json").write_text(json.dumps(asdict(state)))
+    for old in checkpoints(model)[:-_KEEP]:
+        shutil.rmtree(old)
+    return folder
+
+
+def resume(
+    model: Path, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator
+) -> State:
+    """Load the newest checkpoint into all of them; a fresh State where there is none."""
+    found = checkpoints(model)
+    if not found:
+        return State()
+    folder = found[-1]
+    network.load_state_dict(_tensors(folder / "weights.safetensors"))
+    average.load_state_dict(_tensors(folder / "average.safetensors"))
+    moments = _tensors(folder / "optimizer.safetensors")
+    generator.set_state(moments.pop("random"))
+    kept = optimizer.state_dict()
+    kept["state"] = {}
+    for name, value in moments.items():
+        index, key = name.split(".", 1)
+        kept["state"].setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(kept)
+    try:
+        return State(**json.loads((folder / "state.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _broken(folder, error) from error
+
+
+def load(model: Path, device: torch.device) -> tuple[Network, Trained, State]:
+    """The network to convert with (the averaged weights), what it was made of, and how far it came."""
+    trained = read_model(model)
+    found = checkpoints(model)
+    if not found:
+        raise ModelError(f"{model}: no checkpoint yet. Train it first: facedouble train FACES_A FACES_B -o {model}")
+    network = Network(trained.recipe)
+    try:
+        network.load_state_dict(_tensors(found[-1] / "average.safetensors"))
+        state = State(**json.loads((found[-1] / "state.json").read_text()))
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise _broken(found[-1], error) from error
+    return network.to(device).eval(), trained, state
+
+
+def checkpoints(model: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    folder = model / "checkpoints"
+    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def _plain(tensors: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise _broken(file, error) from error
+
+
+def _broken(file: Path, error: Exception) -> ModelError:
+    folder = file if file.is_dir() else file.parent
+    return ModelError(f"{file}: cannot be read ({error}). Delete {folder} to go on from the checkpoint before it.")

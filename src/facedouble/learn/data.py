@@ -1,0 +1,156 @@
+"""Faces in memory as uint8, and batches of them, warped and coloured by batched tensor code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..curate.faceset import FaceSet
+from ..errors import FaceError
+from ..find.mask import face_mask
+from ..geometry import apply, compose, invert, square_to_crop
+from ..recipes import TrainRecipe
+
+MINIMUM_FACES = 30
+MOST_FACES = 6000
+_STRETCHES = 6
+_HELD_OUT = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Canvases:
+    """Faces a little wider than the network's picture, so that it can be moved about in them."""
+
+    pixels: Tensor
+    """(n, 4, C, C) uint8: RGB and face mask"""
+    size_px: int
+    """S, the side of the network's picture, at the same scale as C"""
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: Tensor | NDArray[np.int64]) -> Canvases:
+        return Canvases(self.pixels[rows], self.size_px)
+
+    def centred(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The pictures (n, 3, S, S) and masks (n, 1, S, S) in 0..1, unmoved."""
+        grid = _grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
+        sampled = _sample(self.pixels.to(device).float() / 255, grid)
+        return sampled[:, :3], sampled[:, 3:]
+
+
+def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
+    """The set's crops at the recipe's scale, spread evenly over the set where it has more than 6000.
+
+    Raises FaceError where there are fewer than about 30 faces, or where the crops show less than the recipe asks for.
+    """
+    import cv2
+
+    rows = faces.rows_with_crops()
+    if len(rows) < MINIMUM_FACES:
+        raise FaceError(
+            f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are better): "
+            "extract a longer clip."
+        )
+    shown = faces.recipe.coverage
+    if shown < recipe.coverage:
+        raise FaceError(
+            f"{faces.path}: its crops show {shown} face squares, the model needs {recipe.coverage}. "
+            f"Extract again with --coverage {recipe.coverage} or more."
+        )
+    if len(rows) > MOST_FACES:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_FACES).round().astype(int)]
+    side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
+    to_canvas = compose(
+        square_to_crop(side, recipe.coverage * side / recipe.size_px),
+        invert(square_to_crop(faces.recipe.size_px, shown)),
+    )
+    pixels = np.empty((len(rows), 4, side, side), np.uint8)
+    for place, row in enumerate(rows):
+        crop = faces.read_crop(int(row))
+        canvas = cv2.warpAffine(crop, to_canvas, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
+        points = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
+        pixels[place, :3] = canvas.transpose(2, 0, 1)
+        pixels[place, 3] = face_mask(points, (side, side))
+    return Canvases(torch.from_numpy(pixels), recipe.size_px)
+
+
+def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers to train on and to hold out: a tenth, in whole stretches spread over the clip.
+
+    Neighbouring frames are nearly the same face, so a stretch's edges (a tenth of it each side) go to neither.
+    """
+    rows = np.arange(count)
+    stretch = max(1, round(_HELD_OUT * count / _STRETCHES))
+    gap = max(1, stretch // 10)
+    centres = (np.arange(_STRETCHES) + 0.5) * count / _STRETCHES
+    away = np.abs(rows[:, None] - centres[None]).min(1)
+    return rows[away > stretch / 2 + gap], rows[away <= stretch / 2]
+
+
+def batches(
+    canvases: Canvases, recipe: TrainRecipe, generator: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For ever: (input, target, mask), (n, 3, S, S), (n, 3, S, S), (n, 1, S, S) in 0..1, on `device`.
+
+    Input and target are the same face under the same movement and colour; the input is warped besides, so that the encoder
+    must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint keeps.
+    """
+    while True:
+        rows = torch.randint(len(canvases), (recipe.batch,), generator=generator)
+        faces = canvases.pixels[rows].to(device).float() / 255
+        turn, shift = _movement(recipe, generator)
+        straight = _grid(turn, shift, canvases)
+        target = _sample(faces, straight.to(device))
+        warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
+        gain, tone = _colour(recipe, generator, device)
+        yield recolour(warped, gain, tone), recolour(target[:, :3], gain, tone), target[:, 3:]
+
+
+def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
+    """`gain` (n, 3, 1, 1) in light, `tone` (n, 1, 1, 1) as an exponent."""
+    return (pictures.clamp(0.004, 1) ** tone * gain).clamp(0, 1)
+
+
+def _movement(recipe: TrainRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    spread = torch.rand(recipe.batch, 4, generator=generator) * 2 - 1
+    angle, scale = spread[:, 0] * 0.14, 1 + spread[:, 1] * 0.05
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    if recipe.flip:
+        mirrored = torch.rand(recipe.batch, generator=generator) < 0.5
+        turn[:, :, 0] *= torch.where(mirrored, -1.0, 1.0)[:, None]
+    return turn, spread[:, 2:] * 0.05
+
+
+def _elastic(recipe: TrainRecipe, generator: torch.Generator, canvases: Canvases) -> Tensor:
+    """(n, S, S, 2) smooth displacements, in the canvas's -1..1."""
+    knots = torch.randn(recipe.batch, 2, 5, 5, generator=generator) * recipe.warp
+    size = (canvases.size_px, canvases.size_px)
+    field = functional.interpolate(knots, size=size, mode="bicubic", align_corners=True)
+    return field.permute(0, 2, 3, 1) * canvases.size_px / canvases.pixels.shape[-1]
+
+
+def _colour(recipe: TrainRecipe, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    chance = torch.randn(recipe.batch, 5, generator=generator) * recipe.colour_jitter
+    gain = torch.exp(chance[:, :1] + 0.4 * chance[:, 1:4])[:, :, None, None]
+    return gain.to(device), torch.exp(chance[:, 4])[:, None, None, None].to(device)
+
+
+def _grid(turn: Tensor, shift: Tensor, canvases: Canvases) -> Tensor:
+    """(n, S, S, 2) where in the canvas (-1..1 over it) each pixel of the picture is taken from."""
+    size, side = canvases.size_px, canvases.pixels.shape[-1]
+    line = (torch.arange(size) + 0.5) * 2 / size - 1
+    plain = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2)
+    moved = plain @ turn.transpose(1, 2) + shift[:, None]
+    return (moved * size / side).reshape(-1, size, size, 2)
+
+
+def _sample(pictures: Tensor, grid: Tensor) -> Tensor:
+    return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

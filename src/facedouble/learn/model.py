@@ -1,0 +1,135 @@
+"""The networks: one encoder shared by both people, one decoder each, which gives a face and its mask.
+
+`classic` is the founding text's: 5x5 convolutions of stride 2, two dense layers, sub-pixel upscaling (Shi et al.,
+arXiv:1609.05158). `compact` works on 4x4 px blocks from the first layer, so that no convolution runs at full size, and
+learns residuals (He et al., arXiv:1512.03385); about a sixteenth of the work an image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..recipes import TrainRecipe
+
+SIDES = ("a", "b")
+_SLOPE = 0.1
+
+
+class Network(nn.Module):
+    """`encoder`, and `decoders["a"]`, `decoders["b"]`.
+
+    A picture is (n, 3, S, S) in 0..1; a decoder's answer is (n, 4, S, S): RGB and mask, in 0..1.
+    """
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        encoder, decoder = (
+            (ClassicEncoder, ClassicDecoder) if recipe.preset == "classic" else (CompactEncoder, CompactDecoder)
+        )
+        self.encoder = encoder(recipe)
+        self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
+
+    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Both sides rebuilt, in one pass through the encoder: (n, 4, S, S) and (m, 4, S, S)."""
+        code_a, code_b = self.encoder(torch.cat([a, b])).split([len(a), len(b)])
+        return self.decoders["a"](code_a), self.decoders["b"](code_b)
+
+    def rebuild(self, pictures: Tensor, side: str) -> Tensor:
+        """(n, 4, S, S): `pictures` through the encoder and the decoder of `side`."""
+        result: Tensor = self.decoders[side](self.encoder(pictures))
+        return result
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.second(functional.leaky_relu(self.first(functional.leaky_relu(x, _SLOPE)), _SLOPE))
+        return x + change
+
+
+class Upscale(nn.Module):
+    """Twice the size: a convolution to four times the channels, rearranged."""
+
+    def __init__(self, width: int, narrower: int, slope: float = 1.0) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, narrower * 4, 3, padding=1)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pixel_shuffle(functional.leaky_relu(self.convolution(x), self.slope), 2)
+
+
+class CompactEncoder(nn.Module):
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        widths = recipe.widths
+        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1), Residual(widths[0])]
+        for width, wider in zip(widths, widths[1:], strict=False):
+            layers += [nn.LeakyReLU(_SLOPE), nn.Conv2d(width, wider, 3, stride=2, padding=1), Residual(wider)]
+        self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
+        self.code = nn.Linear(widths[-1] * _coarse_px(recipe) ** 2, recipe.latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.code(self.layers(x - 0.5))
+        return result
+
+
+class CompactDecoder(nn.Module):
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        widths, side = recipe.widths[::-1], _coarse_px(recipe)
+        self.spread = nn.Linear(recipe.latent, widths[0] * side**2)
+        layers: list[nn.Module] = [nn.Unflatten(1, (widths[0], side, side)), Residual(widths[0])]
+        for width, narrower in zip(widths, widths[1:], strict=False):
+            layers += [Upscale(width, narrower), Residual(narrower)]
+        self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return torch.sigmoid(functional.pixel_shuffle(self.layers(self.spread(code)), 4).float())
+
+
+class ClassicEncoder(nn.Module):
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, wider in zip((3, *recipe.widths), recipe.widths, strict=False):
+            layers += [nn.Conv2d(width, wider, 5, stride=2, padding=2), nn.LeakyReLU(_SLOPE)]
+        width, side = recipe.widths[-1], _coarse_px(recipe)
+        self.layers = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(width * side**2, recipe.latent),
+            nn.Linear(recipe.latent, width * side**2),
+            nn.Unflatten(1, (width, side, side)),
+            Upscale(width, width // 2, _SLOPE),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.layers(x)
+        return result
+
+
+class ClassicDecoder(nn.Module):
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        widths = [width // 2 for width in recipe.widths[::-1]]
+        layers = [Upscale(width, narrower, _SLOPE) for width, narrower in zip(widths, widths[1:], strict=False)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 4, 5, padding=2))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return torch.sigmoid(self.layers(code).float())
+
+
+def _coarse_px(recipe: TrainRecipe) -> int:
+    levels = len(recipe.widths)
+    return recipe.size_px // (2**levels if recipe.preset == "classic" else 4 * 2 ** (levels - 1))
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())

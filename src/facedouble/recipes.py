@@ -1,0 +1,148 @@
+"""Settings of each stage: said once, frozen, checked where they are made, and kept with what they made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from .errors import InputError
+
+
+def _check(ok: bool, sentence: str) -> None:
+    if not ok:
+        raise InputError(sentence)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Base: to and from plain dicts, for JSON beside the results."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises InputError for a setting this version does not know."""
+        known = {setting.name for setting in fields(cls)}
+        strange = sorted(set(values) - known)
+        _check(not strange, f"unknown settings for {cls.__name__}: {', '.join(strange)}. Made by a newer version?")
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class ExtractRecipe(Recipe):
+    size_px: int = 256
+    """side of the crop images"""
+    coverage: float = 2.0
+    """how many face squares (brow end to brow end) a crop's side shows; the classic crop is 1.6"""
+    every: int = 1
+    """take every n-th frame as a crop (all frames are searched all the same)"""
+    min_face_px: int = 24
+    """faces narrower than this in the frame are left out"""
+    max_people: int = 4
+    """how many faces are looked for in one frame"""
+
+    def __post_init__(self) -> None:
+        _check(64 <= self.size_px <= 2048, f"crop size {self.size_px}: expected 64 to 2048 px")
+        _check(1 <= self.coverage <= 4, f"coverage {self.coverage}: expected 1 to 4 face squares")
+        _check(self.every >= 1, f"every {self.every}: expected 1 or more")
+        _check(1 <= self.max_people <= 32, f"people {self.max_people}: expected 1 to 32")
+
+
+@dataclass(frozen=True)
+class TrainRecipe(Recipe):
+    preset: str = "compact"
+    size_px: int = 96
+    """side of the network's picture"""
+    coverage: float = 1.7
+    """face squares across that picture"""
+    widths: tuple[int, ...] = (48, 96, 192, 288)
+    """channels of each level, from fine to coarse ("nodes" and "layers")"""
+    latent: int = 384
+    """numbers in the face code"""
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    optimizer: str = "adamw"
+    """adamw (cosine to the end of the budget) or adam (constant, the classic way)"""
+    losses: str = "l1+ssim"
+    """l1, or l1+ssim"""
+    ema: float = 0.998
+    """decay of the weights' moving average, which is what is scored and used; 0 turns it off"""
+    mixed_precision: bool = True
+    """bf16 where the processor has it"""
+    warp: float = 0.05
+    """elastic warp of the input, standard deviation as part of the picture's side"""
+    colour_jitter: float = 0.1
+    """spread of the gain, gamma and tint given to a face and its target alike"""
+    flip: bool = False
+    seed: int = 1
+    save_every_s: float = 120
+    score_every_s: float = 60
+
+    def __post_init__(self) -> None:
+        _check(self.preset in ("compact", "classic"), f"preset {self.preset!r}: expected compact or classic")
+        levels = len(self.widths)
+        _check(2 <= levels <= 6, f"widths {self.widths}: expected 2 to 6 levels")
+        _check(min(self.widths) >= 8, f"widths {self.widths}: expected at least 8 channels a level")
+        step = 2**levels if self.preset == "classic" else 4 * 2 ** (levels - 1)
+        _check(
+            self.size_px % step == 0 and self.size_px >= step,
+            f"size {self.size_px} px: {levels} levels need a multiple of {step} px",
+        )
+        _check(self.latent >= 16, f"latent {self.latent}: expected 16 or more")
+        _check(self.batch >= 1, f"batch {self.batch}: expected 1 or more")
+        _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
+        _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
+        _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
+        _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
+
+    @classmethod
+    def of(cls, preset: str, **changes: Any) -> TrainRecipe:
+        """A preset with some settings changed. Raises InputError for an unknown preset or an impossible setting."""
+        presets: dict[str, dict[str, Any]] = {
+            "compact": {},
+            # The founding text's network, in the field's default way: fp32, Adam 5e-5, mean absolute error.
+            "classic": {
+                "size_px": 64, "coverage": 1.0, "widths": (128, 256, 512, 1024), "latent": 1024, "batch": 64,
+                "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False,
+                "flip": True,
+            },
+        }  # fmt: skip
+        _check(preset in presets, f"preset {preset!r}: expected one of {', '.join(presets)}")
+        return cls(**{"preset": preset, **presets[preset], **changes})
+
+    def network(self) -> dict[str, Any]:
+        """The settings that shape the weights; a checkpoint fits only a recipe that agrees on these."""
+        return {name: getattr(self, name) for name in ("preset", "size_px", "coverage", "widths", "latent")}
+
+
+@dataclass(frozen=True)
+class ConvertRecipe(Recipe):
+    codec: str = "h264"
+    crf: int | None = None
+    """the encoder's constant rate factor; None is visually lossless"""
+    colour: str = "reinhard"
+    """how the face's colour is brought to the plate's, on skin: reinhard (mean and spread in CIELAB) or none"""
+    blend: str = "multiband"
+    """multiband or plain"""
+
+    def __post_init__(self) -> None:
+        _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
+        _check(self.crf is None or 0 <= self.crf <= 51, f"crf {self.crf}: expected 0 to 51")
+        _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
+        _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
+
+
+@dataclass(frozen=True)
+class Until:
+    """When training ends, whichever comes first; all None means until Ctrl-C."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    plateau: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.minutes is None or self.minutes > 0, f"minutes {self.minutes}: expected more than 0")
+        _check(self.steps is None or self.steps > 0, f"steps {self.steps}: expected more than 0")
+
+

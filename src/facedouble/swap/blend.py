@@ -1,0 +1,41 @@
+"""The face laid into the plate: the alpha is applied once, and coarse tones blend over a wider border than fine detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def plain(face: NDArray[Any], plate: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float32]:
+    """(H, W, 3): face where `alpha` (H, W) is 1, plate where it is 0, in between in proportion."""
+    return np.asarray(plate + alpha[..., None] * (face - plate), np.float32)
+
+
+def multiband(face: NDArray[Any], plate: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float32]:
+    """As `plain`, band by band of Laplacian pyramids; pixels whose alpha is 0 stay exactly the plate's.
+
+    Burt, Adelson, "A multiresolution spline with application to image mosaics", ACM TOG 2(4), 1983.
+    """
+    import cv2
+
+    levels = max(0, min(4, int(np.log2(max(1, min(alpha.shape) / 16)))))
+    weight = np.asarray(alpha, np.float32)
+    # Where nothing of the face may show, there must be nothing of it to leak in from the coarse bands either.
+    upper, lower = np.asarray(plain(face, plate, (weight > 0).astype(np.float32))), np.asarray(plate, np.float32)
+    bands = []
+    for _ in range(levels):
+        size = upper.shape[1::-1]
+        upper_down, lower_down = cv2.pyrDown(upper), cv2.pyrDown(lower)
+        fine = (upper - cv2.pyrUp(upper_down, dstsize=size), lower - cv2.pyrUp(lower_down, dstsize=size))
+        bands.append(plain(*fine, weight))
+        upper, lower, weight = upper_down, lower_down, cv2.pyrDown(weight)
+    result = plain(upper, lower, weight)
+    for band in reversed(bands):
+        result = band + cv2.pyrUp(result, dstsize=band.shape[1::-1])
+    result = np.clip(result, 0, 1)
+    return np.asarray(np.where(alpha[..., None] > 0, result, plate), np.float32)
+
+
+BLENDS = {"plain": plain, "multiband": multiband}

@@ -1,0 +1,102 @@
+"""One face of one frame: align, predict, match colour, blend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..find.crop import crop_face
+from ..find.mask import face_mask, skin_mask
+from ..geometry import FACE_OVAL, align, apply, invert, scale_of
+from ..learn.model import Network
+from ..recipes import ConvertRecipe, TrainRecipe
+from .blend import BLENDS
+from .colour import match_skin
+from .predict import predict
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Swapper:
+    """A model ready to put B's face on A's. Threads may share it."""
+
+    network: Network
+    trained: TrainRecipe
+    recipe: ConvertRecipe
+    device: torch.device
+
+    def __call__(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> tuple[NDArray[Any], Box]:
+        """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) replaced, and the box it changed.
+
+        The box is half-open px; an empty one where the face lies outside the frame.
+        """
+        size, most = self.trained.size_px, np.iinfo(pixels.dtype).max
+        to_crop = align(points, size, self.trained.coverage)
+        x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
+        if x1 - x0 < 8 or y1 - y0 < 8:
+            return pixels, (0, 0, 0, 0)
+        face, mask = predict(self.network, crop_face(pixels, to_crop, size).astype(np.float32) / most, self.device)
+        plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
+        face, alpha, points = _into_region(face, mask, points, to_crop, box)
+        if self.recipe.colour == "reinhard":
+            skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
+            face = match_skin(face, plate, skin * alpha, skin * alpha)
+        mixed = BLENDS[self.recipe.blend](face, plate, alpha)
+        result = pixels.copy()
+        # Only what the alpha reaches is written, so nothing else is rounded twice.
+        touched = alpha > 0
+        result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
+        return result, box
+
+
+def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple[int, ...]) -> Box:
+    """The frame's part that the crop covers around the face, with room for the blend."""
+    corners = apply(invert(to_crop), np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]]))
+    oval = points[FACE_OVAL]
+    margin = 0.15 * float(np.ptp(oval, axis=0).max())
+    low = np.maximum(np.maximum(corners.min(0), oval.min(0) - margin), 0)
+    high = np.minimum(np.minimum(corners.max(0), oval.max(0) + margin), np.array(shape[1::-1]) - 1)
+    return int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1
+
+
+def _into_region(
+    face: NDArray[Any], mask: NDArray[Any], points: NDArray[Any], to_crop: NDArray[Any], box: Box
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+    """Face, alpha and landmarks in the coordinates of `box`."""
+    import cv2
+
+    size = (box[2] - box[0], box[3] - box[1])
+    moved = (points - np.array(box[:2])).astype(np.float32)
+    to_region = invert(to_crop)
+    to_region[:, 2] -= box[:2]
+    warped = cv2.warpAffine(face, to_region, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    learned = cv2.warpAffine(mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+    # The learned mask knows what covers the face, the landmarks where it ends: the face is where both say so.
+    hull = face_mask(moved, size).astype(np.float32) / 255
+    alpha = np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1))
+    return np.clip(warped, 0, 1), _feathered(alpha, moved, scale_of(to_region)), moved
+
+
+def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArray[np.float32]:
+    """A border that fades inwards over 6% of the face's width, or over what one pixel of the model covers if that is more."""
+    import cv2
+
+    width = float(np.ptp(points[FACE_OVAL, 0]))
+    reach = max(1, round(max(0.06 * width, pixel)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    # The region's edge is no border of the face unless the frame ends there, so it must not erode from there.
+    inner = cv2.erode(alpha, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
+    soft = cv2.GaussianBlur(inner, (0, 0), reach / 2.5, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(np.where(soft < 1 / 512, 0, soft), np.float32)
+
+
+def _soft(mask: NDArray[np.uint8], points: NDArray[Any], part: float) -> NDArray[np.float32]:
+    import cv2
+
+    sigma = max(0.5, part * float(np.ptp(points[FACE_OVAL, 0])))
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), sigma), np.float32)
