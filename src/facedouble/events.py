@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of work; total is None where it is not known, eta_s where the stage knows better than the rate."""
+    """`done` of `total` units of work; total is None where it is not known, eta_s where the stage knows better than
+    the rate."""
 
     stage: str
     done: float

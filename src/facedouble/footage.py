@@ -1,6 +1,7 @@
 """What a video is, without decoding it: Clip and Frame.
 
-Pixels are RGB `(H, W, 3)`, uint8, or uint16 (full 0..65535) where the file has more than 8 bits. Time is pts (int) times
+Pixels are RGB `(H, W, 3)`, uint8, or uint16 (full 0..65535) where the file has more than 8 bits. Time is pts (int)
+times
 time_base (a Fraction of a second); there is no float frame rate anywhere.
 """
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Colour:
-    """Colour tags as FFmpeg's integer codes (ITU-T H.273): primaries, transfer, matrix, and 1 limited / 2 full range."""
+    """Colour tags as FFmpeg's integer codes (ITU-T H.273): primaries, transfer, matrix, and 1 limited / 2 full
+    range."""
 
     primaries: int = 2
     transfer: int = 2

@@ -1,6 +1,7 @@
 """Points, similarity maps and the face template.
 
-Points are float32 px, x right, y down, (0, 0) the centre of the top-left pixel. A map is a (2, 3) matrix taking points of one
+Points are float32 px, x right, y down, (0, 0) the centre of the top-left pixel. A map is a (2, 3) matrix taking
+points of one
 picture to another. Angles are radians. Landmark indices are those of MediaPipe's 478-point face mesh.
 """
 
@@ -18,7 +19,8 @@ ALIGNMENT_POINTS = np.array(
     [33, 133, 263, 362, 168, 6, 197, 195, 2, 98, 327, 127, 356, 234, 454, 93, 323, 10, 109, 338, 67, 297, 103, 332]
 )
 
-# Where they lie in the face square: x from the outer end of one brow (0) to the other (1), y over the same length with the
+# Where they lie in the face square: x from the outer end of one brow (0) to the other (1), y over the same length
+# with the
 # brows near 0 and the lower lip near 0.9. Generalised Procrustes mean of the near-frontal, mouth-closed frames of the
 # project's rendered performers, made symmetric.
 TEMPLATE = np.array(
@@ -26,12 +28,14 @@ TEMPLATE = np.array(
         [0.1379, 0.2128], [0.3600, 0.2293], [0.8689, 0.2161], [0.6474, 0.2318], [0.5000, 0.1524], [0.5000, 0.2265],
         [0.5000, 0.2867], [0.5000, 0.3404], [0.5000, 0.5912], [0.3651, 0.5793], [0.6349, 0.5793], [-0.0897, 0.2553],
         [1.0981, 0.2573], [-0.0889, 0.3814], [1.0933, 0.3866], [-0.0818, 0.5185], [1.0818, 0.5185], [0.5000, -0.2845],
-        [0.3362, -0.2794], [0.6638, -0.2794], [0.1969, -0.2533], [0.8031, -0.2533], [0.0695, -0.1956], [0.9305, -0.1956],
+        [0.3362, -0.2794], [0.6638, -0.2794], [0.1969, -0.2533], [0.8031, -0.2533], [0.0695, -0.1956], [0.9305,
+        -0.1956],
     ]
 )  # fmt: skip
 
 FACE_OVAL = np.array(
-    [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136,
+    [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136,
      172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
 )  # fmt: skip
 LIPS = np.array([61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185])
@@ -67,12 +71,12 @@ def invert(matrix: Array) -> Array:
 
 def compose(second: Array, first: Array) -> Array:
     """The map that does `first`, then `second`."""
-    return np.vstack([second, [0, 0, 1]])[:2] @ np.vstack([first, [0, 0, 1]])
+    return np.asarray(np.vstack([second, [0, 0, 1]])[:2] @ np.vstack([first, [0, 0, 1]]))
 
 
 def apply(matrix: Array, points: Array) -> Array:
     """`points` (..., 2) through the map, float32."""
-    return (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    return np.asarray(np.asarray(points) @ matrix[:, :2].T + matrix[:, 2], np.float32)
 
 
 def scale_of(matrix: Array) -> float:
@@ -98,10 +102,12 @@ def align(points: Array, size_px: int, coverage: float) -> Array:
 
 
 def pose_angles(matrix: Array) -> Array:
-    """Yaw, pitch, roll in radians, float32 (3,), of a (4, 4) head transform in MediaPipe's camera space (x right, y up, z to
+    """Yaw, pitch, roll in radians, float32 (3,), of a (4, 4) head transform in MediaPipe's camera space (x right, y
+    up, z to
     the viewer).
 
-    Yaw is positive when the nose turns to the right of the picture, pitch when it rises, roll when the head tilts clockwise
+    Yaw is positive when the nose turns to the right of the picture, pitch when it rises, roll when the head tilts
+    clockwise
     as the picture shows it.
     """
     rotation = np.asarray(matrix, np.float64)[:3, :3]

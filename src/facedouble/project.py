@@ -73,9 +73,13 @@ def output_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{path}: the disk is full. Free some space there, then run the same command again.") from error
+            raise OutputError(
+                f"{path}: the disk is full. Free some space there, then run the same command again."
+            ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise OutputError(f"{path}: cannot be written (permission denied). Choose another output folder.") from error
+            raise OutputError(
+                f"{path}: cannot be written (permission denied). Choose another output folder."
+            ) from error
         raise
 
 

@@ -144,5 +144,3 @@ class Until:
     def __post_init__(self) -> None:
         _check(self.minutes is None or self.minutes > 0, f"minutes {self.minutes}: expected more than 0")
         _check(self.steps is None or self.steps > 0, f"steps {self.steps}: expected more than 0")
-
-

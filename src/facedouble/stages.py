@@ -1,35 +1,58 @@
-"""The stages, each a generator of events. This file alone knows all the verbs; it does nothing itself that one could do."""
+"""The stages, each a generator of events. This file alone knows all the verbs; it does nothing itself that one could
+do."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
 import shutil
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from . import __version__
 from .curate.collect import collect
 from .curate.faceset import FaceSet
-from .errors import FaceError, InputError
-from .events import Event, Finished, Note
+from .device import Device
+from .errors import FaceError, InputError, ModelError
+from .events import Event, Finished, Note, Progress
+from .faces import Faces
 from .find.finder import to_8_bit
-from .find.identity import Identity
+from .find.identity import Identity, mean_embedding
 from .find.landmarks import Landmarker
 from .find.person import pick
 from .find.search import search
+from .footage import Clip, Frame
+from .judge import report
+from .judge.measure import Measures, contact_frames, measure
+from .learn import checkpoint
+from .learn.checkpoint import Trained
+from .learn.model import SIDES
+from .learn.train import train as train_network
+from .media.flow import ordered_map
 from .media.reader import probe, read
+from .media.writer import open_writer
 from .project import output_errors, save_json, unfinished
+from .provenance import certificate, consent, credential
 from .provenance.consent import ConsentRecord
-from .recipes import ExtractRecipe
+from .recipes import ConvertRecipe, ExtractRecipe, TrainRecipe, Until
+from .swap.face import Swapper
+
+Stage = Generator[Event, None, Any]
 
 
 def extract(
     clip_path: Path, out: Path, recipe: ExtractRecipe, record: ConsentRecord, example: Path | None, workers: int
 ) -> Generator[Event, None, FaceSet]:
-    """Make a face set of the one person meant in a clip. Goes on with an earlier, unfinished run into the same folder."""
+    """Make a face set of the one person meant in a clip. Goes on with an earlier, unfinished run into the same
+    folder."""
+    consent.check(record, dt.date.today())
     clip = probe(clip_path)
     if out.exists():
         faces = FaceSet.load(out)
@@ -41,15 +64,9 @@ def extract(
         yield Note(f"{out}: already extracted, {len(faces.rows_with_crops())} faces; delete the folder to do it again")
         return faces
     work = unfinished(out)
-    stamp = {"clip": clip.sha256, "recipe": recipe.as_dict()}
-    with output_errors(out):
-        if (work / "stamp.json").is_file() and json.loads((work / "stamp.json").read_text()) != stamp:
-            yield Note(f"{out}: an unfinished run was made with other footage or settings; starting over")
-            shutil.rmtree(work)
-        (work / "search").mkdir(parents=True, exist_ok=True)
-        save_json(work / "stamp.json", stamp)
-    faces = yield from search(clip, recipe, work / "search", workers)
-    mine, _, how = pick(faces, _example(example) if example else None, clip_path.name)
+    yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
+    found = yield from search(clip, recipe, work / "search", workers)
+    mine, _, how = pick(found, _example(example) if example else None, clip_path.name)
     yield Note(how)
     result = yield from collect(clip, mine, work, recipe, record, workers)
     with output_errors(out):
@@ -57,17 +74,260 @@ def extract(
         (work / "stamp.json").unlink()
         work.replace(out)
     result = replace(result, path=out)
-    yield Finished(out, f"{len(result.rows_with_crops())} faces of {record.person}, from {len(mine)} of {clip.count} frames")
+    yield Finished(out, f"{len(result.rows_with_crops())} faces of {record.person}, from {clip.count} frames")
     return result
+
+
+def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
+    """A folder to resume in; what an unfinished run with another stamp left there is cleared away."""
+    with output_errors(work):
+        if work.exists() and (
+            not (work / "stamp.json").is_file() or json.loads((work / "stamp.json").read_text()) != stamp
+        ):
+            yield Note(f"{work}: an unfinished run was made with other footage or settings; starting over")
+            shutil.rmtree(work)
+        (work / "search").mkdir(parents=True, exist_ok=True)
+        save_json(work / "stamp.json", stamp)
 
 
 def _example(picture: Path) -> NDArray[np.float32]:
     """The identity (128,) of the one face in a picture."""
-    clip = probe(picture)
-    frame = next(iter(read(clip)))
+    frame = next(iter(read(probe(picture))))
     pixels = to_8_bit(frame.pixels)
     with Landmarker(video=False, max_people=2) as landmarker:
         faces = landmarker(pixels)
     if len(faces) != 1:
-        raise FaceError(f"{picture}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant.")
+        raise FaceError(
+            f"{picture}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant."
+        )
     return Identity()(pixels, faces.points[0])
+
+
+def train(
+    sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
+) -> Generator[Event, None, Path]:
+    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings."""
+    for side in SIDES:
+        consent.check(sets[side].consent, dt.date.today())
+    trained = Trained(
+        recipe,
+        people={side: sets[side].person for side in SIDES},
+        consents={side: sets[side].consent for side in SIDES},
+        face_sets={
+            side: {
+                "path": str(sets[side].path.resolve()),
+                "sha256": sets[side].sha256(),
+                "footage": sets[side].source.path,
+                "footage_sha256": sets[side].source.sha256,
+            }
+            for side in SIDES
+        },
+        identity={side: mean_embedding(sets[side].faces.embedding).tolist() for side in SIDES},
+    )
+    if model.exists() and any(model.iterdir()):
+        yield from _check_same(model, checkpoint.read_model(model), trained)
+    with output_errors(model):
+        checkpoint.write_model(model, trained)
+    yield from train_network(model, sets, recipe, until, device, stop)
+    yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
+    return model
+
+
+def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:
+    old, new = before.recipe.network(), now.recipe.network()
+    differ = [f"{name} {old[name]} (now {new[name]})" for name in old if old[name] != new[name]]
+    if differ:
+        raise ModelError(
+            f"{model}: begun with other settings: {', '.join(differ)}. Give those, or choose another "
+            "-o for a new model."
+        )
+    for side in SIDES:
+        if before.face_sets[side]["footage_sha256"] != now.face_sets[side]["footage_sha256"]:
+            raise ModelError(
+                f"{model}: begun with {Path(before.face_sets[side]['footage']).name} as {side.upper()}, not "
+                f"{Path(now.face_sets[side]['footage']).name}. Choose another -o for a new model."
+            )
+        if before.face_sets[side]["sha256"] != now.face_sets[side]["sha256"]:
+            yield Note(f"{model}: face set {side.upper()} has changed since; going on with the new one")
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    clip: Clip
+    """the target"""
+    faces: Faces
+    """A's faces in it"""
+    path: Path
+
+
+def convert(
+    clip_path: Path, model: Path, out: Path, recipe: ConvertRecipe, device: Device, workers: int
+) -> Generator[Event, None, Converted]:
+    """Put B's face on A's in a clip; the output is signed as AI-altered before it gets its name."""
+    place = torch.device(device.name)
+    network, trained, state = checkpoint.load(model, place)
+    for side in SIDES:
+        consent.check(trained.consents[side], dt.date.today())
+    certificate.local_identity()  # an unusable key must stop the work before it begins, not after
+    clip = probe(clip_path)
+    if out.resolve() == clip_path.resolve():
+        raise InputError(f"{out}: the output would replace the input. Choose another -o.")
+    encoding = out.with_name(f".{out.stem}.encoding{out.suffix}")
+    with output_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if encoding.exists():
+            yield Note(f"{out}: an unfinished conversion was found; starting it over")
+            _remove(encoding)
+    faces = yield from _faces_of_a(clip, trained, out, workers)
+    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    swapper = Swapper(network, trained.recipe, recipe, place)
+    # Frames are worked on side by side, so each needs but one thread.
+    torch.set_num_threads(1 if device.name == "cpu" else device.threads)
+
+    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, tuple[int, int, int, int] | None]:
+        row = row_of.get(frame.index)
+        return (frame, None, None) if row is None else (frame, *swapper(frame.pixels, faces.points[row]))
+
+    try:
+        with output_errors(out):
+            with open_writer(encoding, clip, recipe.codec, recipe.crf) as writer:
+                for frame, pixels, box in ordered_map(read(clip), work, workers=workers, ahead=2 * workers + 2):
+                    writer.write(frame, pixels, box)
+                    if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
+                        yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
+            _sign(encoding, out, clip, model, trained, recipe, faces)
+    finally:
+        _remove(encoding)
+    yield Finished(
+        out, f"{len(faces)} of {clip.count} frames converted, after {state.seconds / 60:.1f} minutes of training"
+    )
+    return Converted(clip, faces, out)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generator[Event, None, Faces]:
+    """A's faces in the clip: those of A's face set where it was made from this very clip, else searched."""
+    known = trained.face_sets["a"]
+    if known["footage_sha256"] == clip.sha256 and Path(known["path"]).is_dir():
+        return FaceSet.load(Path(known["path"])).faces
+    work = unfinished(out.with_suffix(".faces"))
+    recipe = ExtractRecipe()
+    yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
+    found = yield from search(clip, recipe, work / "search", workers)
+    faces, _, how = pick(found, np.array(trained.identity["a"], np.float32), clip.path.name)
+    yield Note(how.replace("the example picture", f"{trained.people['a']}'s face set"))
+    shutil.rmtree(work)
+    return faces
+
+
+def _sign(
+    encoding: Path, out: Path, clip: Clip, model: Path, trained: Trained, recipe: ConvertRecipe, faces: Faces
+) -> None:
+    source = trained.face_sets["b"]
+    claim = credential.Claim(
+        title=out.name,
+        tool_version=__version__,
+        ingredients=[
+            credential.Ingredient(clip.path, clip.sha256, "target"),
+            credential.Ingredient(Path(source["footage"]), source["footage_sha256"], "source"),
+        ],
+        people=[
+            credential.Person(trained.people[side], trained.consents[side].id, role)
+            for side, role in (("a", "target"), ("b", "source"))
+        ],
+        model_sha256=checkpoint.weights_sha256(model),
+        changed_frames=_ranges(faces.frame),
+        recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
+    )
+    if encoding.is_dir():
+        if out.exists():
+            raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
+        credential.sign(encoding, encoding, claim)
+        encoding.replace(out)
+    else:
+        credential.sign(encoding, out, claim)
+
+
+def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ascending frame numbers as half-open ranges."""
+    if not len(frames):
+        return []
+    parts = np.split(frames, np.nonzero(np.diff(frames) > 1)[0] + 1)
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def judge(
+    done: Converted, sets: dict[str, FaceSet], folder: Path, training: str, truth: Path | None, workers: int
+) -> Generator[Event, None, Measures]:
+    """Measure a conversion and write report.html, report.json and contact-sheet.png into `folder`."""
+    swap = probe(done.path)
+    means = {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}
+    known = probe(truth) if truth else None
+    found = yield from measure(done.clip, swap, done.faces, means["a"], means["b"], known, workers)
+    rows = done.faces.frame[np.linspace(0, len(done.faces) - 1, 6).round().astype(int)].tolist()
+    titles = ["A, the performance", "the swap", *(["the known answer"] if known else [])]
+    pictures = zip(*(contact_frames(clip, rows) for clip in (done.clip, swap, known) if clip), strict=True)
+    with output_errors(folder):
+        report.save_picture(folder / "contact-sheet.png", report.sheet(pictures, titles))
+        about = {
+            "output": done.path.name,
+            "people": f"{sets['b'].person}'s face on {sets['a'].person}'s performance",
+            "training": training,
+        }
+        page = report.write(folder, found, about, folder / "contact-sheet.png")
+    yield Finished(folder / "contact-sheet.png", "contact sheet")
+    yield Finished(page, "report")
+    return found
+
+
+@dataclass(frozen=True)
+class Side:
+    """One person's part of a swap."""
+
+    clip: Path
+    consent: ConsentRecord
+    example: Path | None = None
+
+
+def swap(
+    sides: dict[str, Side],
+    out: Path,
+    recipes: tuple[ExtractRecipe, TrainRecipe, ConvertRecipe],
+    until: Until,
+    device: Device,
+    workers: int,
+    stop: Callable[[], bool],
+    truth: Path | None = None,
+) -> Generator[Event, None, Measures | None]:
+    """Extract both, train, convert and judge, all in one resumable folder beside the output. None where stopped."""
+    for side in SIDES:
+        probe(sides[side].clip)  # both must be fit before hours go into the first
+    folder = out.with_name(f"{out.stem}.facedouble")
+    sets = {}
+    for side in SIDES:
+        part = sides[side]
+        sets[side] = yield from extract(
+            part.clip, folder / f"faces-{side}", recipes[0], part.consent, part.example, workers
+        )
+    model = yield from train(sets, folder / "model", recipes[1], until, device, stop)
+    if stop():
+        return None
+    done = yield from convert(sides["a"].clip, model, out, recipes[2], device, workers)
+    return (yield from judge(done, sets, folder, training_text(model), truth, workers))
+
+
+def training_text(model: Path) -> str:
+    """How a model was trained and how well it rebuilds faces it never saw, in words."""
+    _, trained, state = checkpoint.load(model, torch.device("cpu"))
+    last = state.history[-1] if state.history else {}
+    score, floor = ((last.get(f"{name}a", math.nan) + last.get(f"{name}b", math.nan)) / 2 for name in ("", "floor_"))
+    return (
+        f"Trained {state.seconds / 60:.1f} minutes, {state.step} steps ({trained.recipe.preset}, {trained.recipe.size_px}"
+        f" px). Held-out faces are rebuilt at {score:.1f} dB inside the face; a constant mean face would give {floor:.1f} dB."
+    )

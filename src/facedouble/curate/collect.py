@@ -24,7 +24,8 @@ from .faceset import FaceSet, Source
 def collect(
     clip: Clip, faces: Faces, folder: Path, recipe: ExtractRecipe, record: ConsentRecord, workers: int
 ) -> Generator[Progress, None, FaceSet]:
-    """Write the crops of `faces` (one a frame) and the table of the set into `folder`. Raises OutputError, InputError."""
+    """Write the crops of `faces` (one a frame) and the table of the set into `folder`. Raises OutputError,
+    InputError."""
     count = len(faces)
     crops = [""] * count
     sharp = np.full(count, np.nan, np.float32)
@@ -57,7 +58,9 @@ def collect(
         faces=faces,
         pts=clip.pts[faces.frame],
         sharpness=sharp,
-        transform=np.array([align(points, recipe.size_px, recipe.coverage) for points in faces.points]).reshape(-1, 2, 3),
+        transform=np.array([align(points, recipe.size_px, recipe.coverage) for points in faces.points]).reshape(
+            -1, 2, 3
+        ),
         crop=crops,
     )
     result.save()

@@ -1,10 +1,10 @@
 """A face set: a folder with one person's aligned faces, for people to look through and delete from.
 
-    FACES/
-      faceset.json      person, sources, recipe
-      consent.toml      the person's consent record
-      faces.parquet     one row a frame the person is seen in
-      crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set
+FACES/
+  faceset.json      person, sources, recipe
+  consent.toml      the person's consent record
+  faces.parquet     one row a frame the person is seen in
+  crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set
 """
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ class FaceSet:
             if record["version"] != VERSION:
                 raise FaceError(f"{path}: face set of version {record['version']}, this program reads {VERSION}.")
             source = Source(
-                **{**record["source"], "size": tuple(record["source"]["size"]), "rate": Fraction(record["source"]["rate"])}
+                **{
+                    **record["source"],
+                    "size": tuple(record["source"]["size"]),
+                    "rate": Fraction(record["source"]["rate"]),
+                }
             )
             table = parquet.read_table(path / "faces.parquet")
             rows = table.num_rows

@@ -20,16 +20,22 @@ def crop_face(pixels: NDArray[Any], to_crop: Array, size_px: int) -> NDArray[Any
     scale = scale_of(to_crop)
     if scale >= 0.5:
         flags = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-        return np.asarray(cv2.warpAffine(pixels, to_crop, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REFLECT))
+        return np.asarray(
+            cv2.warpAffine(pixels, to_crop, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        )
     fine = int(np.ceil(0.7 / scale))
     larger = np.array([[fine, 0, (fine - 1) / 2], [0, fine, (fine - 1) / 2]])
     linear = larger[:, :2] @ to_crop[:, :2]
     to_larger = np.hstack([linear, (larger[:, :2] @ to_crop[:, 2] + larger[:, 2])[:, None]])
-    wide = cv2.warpAffine(pixels, to_larger, (size_px * fine, size_px * fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    wide = cv2.warpAffine(
+        pixels, to_larger, (size_px * fine, size_px * fine), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     return np.asarray(cv2.resize(wide, (size_px, size_px), interpolation=cv2.INTER_AREA))
 
 
-def aligned(pixels: NDArray[Any], points: NDArray[np.float32], size_px: int, coverage: float) -> tuple[NDArray[Any], Array]:
+def aligned(
+    pixels: NDArray[Any], points: NDArray[np.float32], size_px: int, coverage: float
+) -> tuple[NDArray[Any], Array]:
     """The crop of the face with landmarks (478, 2), and the (2, 3) map from frame px to crop px."""
     to_crop = align(points, size_px, coverage)
     return crop_face(pixels, to_crop, size_px), to_crop

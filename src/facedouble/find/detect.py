@@ -29,7 +29,9 @@ class CenterFace:
         self._session = onnxruntime.InferenceSession(_any_size_model(), options, providers=["CPUExecutionProvider"])
         self._longest_px = longest_px
 
-    def __call__(self, pixels: NDArray[np.uint8], threshold: float = 0.5) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(
+        self, pixels: NDArray[np.uint8], threshold: float = 0.5
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes (n, 4) xyxy px and scores (n,) of the faces in (H, W, 3) uint8, best first."""
         import cv2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,9 @@ class Finder:
         centre = (box[:2] + box[2:]) / 2
         side = max(2.2 * float(max(box[2:] - box[:2])), 8.0)
         scale = _PATCH_PX / side
-        to_patch = np.array([[scale, 0, _PATCH_PX / 2 - scale * centre[0]], [0, scale, _PATCH_PX / 2 - scale * centre[1]]])
+        to_patch = np.array(
+            [[scale, 0, _PATCH_PX / 2 - scale * centre[0]], [0, scale, _PATCH_PX / 2 - scale * centre[1]]]
+        )
         patch = cv2.warpAffine(pixels, to_patch, (_PATCH_PX, _PATCH_PX), flags=cv2.INTER_LINEAR)
         faces = self._still(patch, frame)
         if not len(faces):
@@ -97,7 +100,7 @@ class Finder:
         return replace(faces, embedding=np.stack([self._identity(pixels, points) for points in faces.points]))
 
 
-def to_8_bit(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def to_8_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 or uint16 as uint8."""
     return pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint16) >> 8).astype(np.uint8)
 

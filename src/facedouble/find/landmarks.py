@@ -16,7 +16,8 @@ from ..geometry import box_around, pose_angles
 class Landmarker:
     """`video=True` follows faces from call to call (frames of one clip, in order); False looks at each picture afresh.
 
-    Raises MachineError where a system library or the weights are missing. Model card: Google, "MediaPipe BlazeFace (short
+    Raises MachineError where a system library or the weights are missing. Model card: Google, "MediaPipe BlazeFace
+    (short
     range), Face Mesh, Blendshape V2", 2022-2023.
     """
 

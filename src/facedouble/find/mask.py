@@ -11,7 +11,8 @@ from ..geometry import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BRO
 
 
 def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W) 0 or 255: the convex hull of the face oval of landmarks (478, 2), in a picture of `size` (width, height)."""
+    """(H, W) 0 or 255: the convex hull of the face oval of landmarks (478, 2), in a picture of `size` (width,
+    height)."""
     return _fill(points, size, FACE_OVAL)
 
 

@@ -57,14 +57,16 @@ def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[
     """
     known = people(faces)
     if not known:
-        raise FaceError(f"{clip}: no face found. Expected footage in which the person's face can be seen; try another clip.")
+        raise FaceError(
+            f"{clip}: no face found. Expected footage in which the person's face can be seen; try another clip."
+        )
     if example is not None:
         away = [float(distance(person.embedding, example)[0]) for person in known]
         nearest = int(np.argmin(away))
         if away[nearest] > SAME_PERSON:
             raise FaceError(
-                f"{clip}: nobody like the example picture (nearest {away[nearest]:.2f}, same person under {SAME_PERSON}). "
-                "Give another --person picture, or check the clip."
+                f"{clip}: nobody like the example picture (nearest {away[nearest]:.2f}, same person under "
+                f"{SAME_PERSON}). Give another --person picture, or check the clip."
             )
         person = known[nearest]
         text = f"the person of the example picture (distance {away[nearest]:.2f}, same person under {SAME_PERSON})"

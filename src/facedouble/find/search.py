@@ -1,4 +1,5 @@
-"""All faces of a clip, searched in stretches by a few threads; a stretch that is done is kept, so a stopped search goes on."""
+"""All faces of a clip, searched in stretches by a few threads; a stretch that is done is kept, so a stopped search
+goes on."""
 
 from __future__ import annotations
 
@@ -31,9 +32,7 @@ class _Stretch:
     stop: int
 
 
-def search(
-    clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int
-) -> Generator[Progress | Note, None, Faces]:
+def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Generator[Progress | Note, None, Faces]:
     """Yields progress; returns the clip's Faces, tracked and smoothed. Finished stretches lie in the folder `keep`.
 
     Raises InputError for a clip that cannot be decoded to its end, MachineError where a library or weights are missing.
@@ -55,7 +54,7 @@ def search(
         finally:
             finders.put(finder)
         with atomic_file(_file(keep, part)) as temporary, temporary.open("wb") as file:
-            np.savez(file, thumbs=thumbs, **faces.columns())
+            np.savez(file, allow_pickle=False, thumbs=thumbs, **faces.columns())
         return part
 
     missing = [part for part in stretches if part.start not in done]

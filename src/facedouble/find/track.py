@@ -36,7 +36,8 @@ def cuts(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
     """`faces` in frame order with their tracks numbered and short gaps bridged.
 
-    A face continues the nearest track of the same shot whose last face, at most half a second before, lies within half a
+    A face continues the nearest track of the same shot whose last face, at most half a second before, lies within
+    half a
     face width (grown with the gap). Missing frames inside a track are filled in between their neighbours, with score 0.
     """
     from scipy.optimize import linear_sum_assignment
@@ -55,7 +56,9 @@ def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
         if open_rows:
             # Distance in face widths, and a face does not change its size at once.
             reach = np.sqrt((frame - faces.frame[open_rows]).astype(np.float64))[:, None]
-            away = np.linalg.norm(centres[open_rows][:, None] - centres[rows][None], axis=-1) / widths[open_rows][:, None]
+            away = (
+                np.linalg.norm(centres[open_rows][:, None] - centres[rows][None], axis=-1) / widths[open_rows][:, None]
+            )
             grown = np.abs(np.log(widths[rows][None] / widths[open_rows][:, None]))
             cost = (away + grown) / reach
             for a, b in zip(*linear_sum_assignment(cost), strict=True):
@@ -93,7 +96,8 @@ def _bridge(faces: Faces) -> Faces:
 def smooth(faces: Faces, rate: float) -> Faces:
     """Landmarks with the finder's noise taken off, track by track, without lag.
 
-    A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick motions; tracks
+    A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick motions;
+    tracks
     end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry 36(8), 1964.
     """
     from scipy.signal import savgol_filter
@@ -107,5 +111,3 @@ def smooth(faces: Faces, rate: float) -> Faces:
             points[rows] = savgol_filter(points[rows], length, 2, axis=0, mode="interp")
             boxes[rows] = [box_around(face) for face in points[rows]]
     return replace(faces, points=points, box=boxes)
-
-

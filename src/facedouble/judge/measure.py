@@ -1,11 +1,13 @@
-"""A finished swap against the footage it was made from, frame by frame: who it is, what the face does, what else changed."""
+"""A finished swap against the footage it was made from, frame by frame: who it is, what the face does, what else
+changed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +44,8 @@ class Measures:
     """mean distance of the swapped face's descriptor to B's mean (dlib; same person under 0.6)"""
     identity_to_a: float
     nearer_to_b: float
-    """share of sampled frames nearer to B's mean than to A's ("ID retrieval", Li et al., FaceShifter, arXiv:1912.13457)"""
+    """share of sampled frames nearer to B's mean than to A's ("ID retrieval", Li et al., FaceShifter,
+    arXiv:1912.13457)"""
     pose_error: float
     """mean angle between the head's directions in swap and original, degrees"""
     expression: float
@@ -98,7 +101,9 @@ def measure(
                 f"{target.count} of {target.size[0]}x{target.size[1]} px of {target.path}."
             )
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    sampled = {int(faces.frame[i]) for i in np.linspace(0, len(faces) - 1, min(_IDENTITIES, len(faces))).round().astype(int)}
+    sampled = {
+        int(faces.frame[i]) for i in np.linspace(0, len(faces) - 1, min(_IDENTITIES, len(faces))).round().astype(int)
+    }
     identity = Identity()
 
     def look(start: int) -> _Seen:
@@ -137,9 +142,9 @@ def _compare(
                 for name in ("points", "pose", "expression"):
                     getattr(seen, name + ending).append(face.columns()[name][0])
         if len(frames) > 2:
-            face = face_mask(faces.points[row], size) > 127
-            seen.truth_error += _square_error(to_8_bit(frames[2].pixels)[face], after[face])
-            seen.inside += 3 * float(face.sum())
+            area = face_mask(faces.points[row], size) > 127
+            seen.truth_error += _square_error(to_8_bit(frames[2].pixels)[area], after[area])
+            seen.inside += 3 * float(area.sum())
     seen.outside_error += _square_error(before[~inside], after[~inside])
     seen.outside += 3 * float((~inside).sum())
 
@@ -186,16 +191,17 @@ def _summary(
         nearer_to_b=_mean(to_b < to_a),
         pose_error=_mean(np.degrees(between(column("pose", (3,)), column("pose_before", (3,))))),
         expression=correlation(column("expression", (52,)), column("expression_before", (52,))),
-        jitter=_jitter(frame, column("points", (478, 2))) / max(_jitter(frame, column("points_before", (478, 2))), 1e-9),
+        jitter=_jitter(frame, column("points", (478, 2)))
+        / max(_jitter(frame, column("points_before", (478, 2))), 1e-9),
         background_psnr=psnr(sum(part.outside_error for part in parts), sum(part.outside for part in parts)),
         same_count=target.count == swap.count,
-        same_times=_times(target) == _times(swap),
-        same_sound=sorted(sound_packets(target.path), key=str) == sorted(sound_packets(swap.path), key=str),
+        same_times=_same_times(_times(target), _times(swap), swap),
+        same_sound=_same_sound(target, swap),
         truth_psnr=psnr(sum(part.truth_error for part in parts), inside) if truth else math.nan,
     )
 
 
-def _mean(values: NDArray[np.generic]) -> float:
+def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
@@ -210,8 +216,9 @@ def between(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
 
 
 def correlation(after: NDArray[np.float32], before: NDArray[np.float32]) -> float:
-    """Mean Pearson r over the columns of (n, 52) whose standard deviation in `before` is over 0.03; nan if none moves."""
-    moving = np.nonzero(before.std(0) > _MOVES)[0] if len(before) > 2 else []
+    """Mean Pearson r over the columns of (n, 52) whose standard deviation in `before` is over 0.03; nan if none
+    moves."""
+    moving: NDArray[np.intp] = np.nonzero(before.std(0) > _MOVES)[0] if len(before) > 2 else np.zeros(0, np.intp)
     values = [float(np.corrcoef(after[:, i], before[:, i])[0, 1]) if after[:, i].std() > 1e-6 else 0.0 for i in moving]
     return float(np.mean(values)) if values else math.nan
 
@@ -231,13 +238,34 @@ def psnr(square_error: float, values: float) -> float:
     return min(100.0, 10 * math.log10(255**2 / max(square_error / values, 1e-12)))
 
 
-def _times(clip: Clip) -> list[Fraction]:
+def _times(clip: Clip) -> list[Fraction | None]:
     return [int(pts) * clip.time_base for pts in clip.pts]
+
+
+def _same_times(first: Sequence[Fraction | None], second: Sequence[Fraction | None], swap: Clip) -> bool:
+    # Matroska knows milliseconds only; every other container keeps times exactly.
+    slack = Fraction(1, 1000) if swap.path.suffix == ".mkv" else Fraction(0)
+    return len(first) == len(second) and all(
+        a == b or (a is not None and b is not None and abs(a - b) <= slack) for a, b in zip(first, second, strict=True)
+    )
+
+
+def _same_sound(target: Clip, swap: Clip) -> bool:
+    tracks: list[dict[int, list[tuple[Fraction | None, str]]]] = []
+    for clip in (target, swap):
+        packets: dict[int, list[tuple[Fraction | None, str]]] = {}
+        for track, time, content in sound_packets(clip.path):
+            packets.setdefault(track, []).append((time, content))
+        tracks.append(packets)
+    before, after = tracks
+    return before.keys() == after.keys() and all(
+        [content for _, content in before[track]] == [content for _, content in after[track]]
+        and _same_times([time for time, _ in before[track]], [time for time, _ in after[track]], swap)
+        for track in before
+    )
 
 
 def contact_frames(clip: Clip, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
     """(H, W, 3) uint8 pictures of a few frames, in order."""
     for index in indices:
         yield to_8_bit(next(read(clip, index, index + 1)).pixels)
-
-

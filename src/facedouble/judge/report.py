@@ -29,10 +29,19 @@ class Line:
 def lines(found: Measures) -> list[Line]:
     """The goals are those of this project's real pair (see benchmarks/README.md); 0.6 is dlib's own line."""
     sound = [Line("sound packets unchanged", _yes(found.same_sound), "all", found.same_sound)]
-    truth = [] if math.isnan(found.truth_psnr) else [Line("face against the known answer", f"{found.truth_psnr:.1f} dB", "", None)]
+    truth = (
+        []
+        if math.isnan(found.truth_psnr)
+        else [Line("face against the known answer", f"{found.truth_psnr:.1f} dB", "", None)]
+    )
     return [
         Line("frames of A converted", f"{found.found} of {found.faces}", "all", found.found == found.faces),
-        Line("nearer to B than to A", f"{100 * found.nearer_to_b:.1f}% of frames", "90% or more", found.nearer_to_b >= 0.9),
+        Line(
+            "nearer to B than to A",
+            f"{100 * found.nearer_to_b:.1f}% of frames",
+            "90% or more",
+            found.nearer_to_b >= 0.9,
+        ),
         Line(
             "identity distance to B (to A)",
             f"{found.identity_to_b:.2f} ({found.identity_to_a:.2f})",
@@ -66,7 +75,9 @@ def sheet(rows: Iterable[Sequence[NDArray[np.uint8]]], titles: Sequence[str], wi
         made.append(np.hstack([cv2.resize(picture, size, interpolation=kind) for picture in row]))
     head = np.full((28, width_px * len(titles), 3), 255, np.uint8)
     for number, title in enumerate(titles):
-        cv2.putText(head, title, (number * width_px + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA)
+        cv2.putText(
+            head, title, (number * width_px + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
+        )
     return np.vstack([head, *made])
 
 
@@ -85,7 +96,9 @@ def write(folder: Path, found: Measures, about: dict[str, Any], picture: Path) -
     loader = jinja2.PackageLoader("facedouble", "judge")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
     page = template.render(lines=lines(found), about=about, sheet=base64.b64encode(picture.read_bytes()).decode())
-    values = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(found).items()}
+    values = {
+        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(found).items()
+    }
     save_json(folder / "report.json", {"measures": values, "about": about})
     with atomic_file(folder / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,14 +1,15 @@
 """A model on disk: a folder that holds everything needed to go on exactly. Safetensors and JSON, never pickle.
 
-    MODEL/
-      model.json                      recipe, people, face sets and their hashes
-      consent.toml                    both people's consent records
-      checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history
-      previews/00001200.png           A, A->A, A->B, B, B->B
+MODEL/
+  model.json                      recipe, people, face sets and their hashes
+  consent.toml                    both people's consent records
+  checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history
+  previews/00001200.png           A, A->A, A->B, B, B->B
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -40,7 +41,9 @@ class Trained:
     """side -> name or pseudonym"""
     consents: dict[str, ConsentRecord]
     face_sets: dict[str, dict[str, str]]
-    """side -> path, sha256 of the set, sha256 of the footage"""
+    """side -> path, sha256 of the set, path and sha256 of the footage"""
+    identity: dict[str, list[float]]
+    """side -> mean descriptor, by which A is known in footage and a swap is judged"""
 
 
 @dataclass
@@ -64,6 +67,7 @@ def write_model(model: Path, trained: Trained) -> None:
             "recipe": trained.recipe.as_dict(),
             "people": trained.people,
             "face_sets": trained.face_sets,
+            "identity": trained.identity,
         },
     )
 
@@ -77,7 +81,8 @@ def read_model(model: Path) -> Trained:
         if record["version"] != VERSION:
             raise ModelError(f"{model}: model of version {record['version']}, this program reads {VERSION}.")
         consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
-        return Trained(TrainRecipe.from_dict(record["recipe"]), record["people"], consents, record["face_sets"])
+        recipe = TrainRecipe.from_dict(record["recipe"])
+        return Trained(recipe, record["people"], consents, record["face_sets"], record["identity"])
     except FacedoubleError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -106,9 +111,7 @@ def save(
     return folder
 
 
-def resume(
-    model: Path, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator
-) -> State:
+def resume(model: Path, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator) -> State:
     """Load the newest checkpoint into all of them; a fresh State where there is none."""
     found = checkpoints(model)
     if not found:
@@ -145,6 +148,12 @@ def load(model: Path, device: torch.device) -> tuple[Network, Trained, State]:
     return network.to(device).eval(), trained, state
 
 
+def weights_sha256(model: Path) -> str:
+    """Of the weights that `load` takes."""
+    with (checkpoints(model)[-1] / "average.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checkpoints(model: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     folder = model / "checkpoints"
@@ -160,7 +169,8 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(file)
+        tensors: dict[str, Tensor] = load_file(file)
+        return tensors
     except (OSError, SafetensorError) as error:
         raise _broken(file, error) from error
 

@@ -55,8 +55,8 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
     rows = faces.rows_with_crops()
     if len(rows) < MINIMUM_FACES:
         raise FaceError(
-            f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are better): "
-            "extract a longer clip."
+            f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are "
+            "better): extract a longer clip."
         )
     shown = faces.recipe.coverage
     if shown < recipe.coverage:
@@ -81,6 +81,44 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
     return Canvases(torch.from_numpy(pixels), recipe.size_px)
 
 
+def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
+    """`canvases` with mean and spread of their faces' colour, all together, brought to those of `like`, in CIELAB.
+
+    Both sides then come to the encoder in one light on the whole, so that it need not learn two, and B's decoder
+    answers in
+    A's colours. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
+    """
+    (mean, spread), (wanted, wanted_spread) = _colour_of(canvases), _colour_of(like)
+    pixels = canvases.pixels.clone()
+    for picture in pixels:
+        matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
+        picture[:3] = torch.from_numpy(_from_lab(matched))
+    return Canvases(pixels, canvases.size_px)
+
+
+def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    total, square, count = np.zeros(3), np.zeros(3), 0
+    for picture in canvases.pixels:
+        values = _lab(picture)[picture[3].numpy() > 127].astype(np.float64)
+        total, square, count = total + values.sum(0), square + (values**2).sum(0), count + len(values)
+    mean = total / count
+    return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
+
+
+def _lab(picture: Tensor) -> NDArray[np.float32]:
+    import cv2
+
+    rgb = picture[:3].permute(1, 2, 0).numpy().astype(np.float32) / 255
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB))
+
+
+def _from_lab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
+    import cv2
+
+    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return np.asarray(np.round(np.clip(rgb, 0, 1) * 255).transpose(2, 0, 1), np.uint8)
+
+
 def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers to train on and to hold out: a tenth, in whole stretches spread over the clip.
 
@@ -99,7 +137,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For ever: (input, target, mask), (n, 3, S, S), (n, 3, S, S), (n, 1, S, S) in 0..1, on `device`.
 
-    Input and target are the same face under the same movement and colour; the input is warped besides, so that the encoder
+    Input and target are the same face under the same movement and colour; the input is warped besides, so that the
+    encoder
     must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint keeps.
     """
     while True:

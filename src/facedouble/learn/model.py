@@ -7,6 +7,8 @@ learns residuals (He et al., arXiv:1512.03385); about a sixteenth of the work an
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,7 +72,7 @@ class CompactEncoder(nn.Module):
         super().__init__()
         widths = recipe.widths
         layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1), Residual(widths[0])]
-        for width, wider in zip(widths, widths[1:], strict=False):
+        for width, wider in pairwise(widths):
             layers += [nn.LeakyReLU(_SLOPE), nn.Conv2d(width, wider, 3, stride=2, padding=1), Residual(wider)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
         self.code = nn.Linear(widths[-1] * _coarse_px(recipe) ** 2, recipe.latent)
@@ -86,7 +88,7 @@ class CompactDecoder(nn.Module):
         widths, side = recipe.widths[::-1], _coarse_px(recipe)
         self.spread = nn.Linear(recipe.latent, widths[0] * side**2)
         layers: list[nn.Module] = [nn.Unflatten(1, (widths[0], side, side)), Residual(widths[0])]
-        for width, narrower in zip(widths, widths[1:], strict=False):
+        for width, narrower in pairwise(widths):
             layers += [Upscale(width, narrower), Residual(narrower)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
 
@@ -98,7 +100,7 @@ class ClassicEncoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for width, wider in zip((3, *recipe.widths), recipe.widths, strict=False):
+        for width, wider in pairwise((3, *recipe.widths)):
             layers += [nn.Conv2d(width, wider, 5, stride=2, padding=2), nn.LeakyReLU(_SLOPE)]
         width, side = recipe.widths[-1], _coarse_px(recipe)
         self.layers = nn.Sequential(
@@ -119,7 +121,7 @@ class ClassicDecoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         widths = [width // 2 for width in recipe.widths[::-1]]
-        layers = [Upscale(width, narrower, _SLOPE) for width, narrower in zip(widths, widths[1:], strict=False)]
+        layers = [Upscale(width, narrower, _SLOPE) for width, narrower in pairwise(widths)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 4, 5, padding=2))
 
     def forward(self, code: Tensor) -> Tensor:
@@ -128,8 +130,10 @@ class ClassicDecoder(nn.Module):
 
 def _coarse_px(recipe: TrainRecipe) -> int:
     levels = len(recipe.widths)
-    return recipe.size_px // (2**levels if recipe.preset == "classic" else 4 * 2 ** (levels - 1))
+    halvings = levels if recipe.preset == "classic" else levels + 1  # blocks of 4 px, then levels - 1 strides
+    return recipe.size_px // (1 << halvings)
 
 
 def parameters(network: nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters())
+    count: int = sum(weight.numel() for weight in network.parameters())
+    return count

@@ -53,7 +53,7 @@ class Judge:
         values = {}
         for side, faces in self._held.items():
             error, area = 0.0, 0.0
-            for rows in torch.arange(len(faces)).split(_CHUNK):
+            for rows in torch.split(torch.arange(len(faces)), _CHUNK):
                 target, mask = faces[rows].centred(self._device)
                 answer = network.rebuild(target, side)[:, :3]
                 error += float(((answer - target) ** 2 * mask).sum())
@@ -70,7 +70,7 @@ def psnr(mean_square_error: float) -> float:
 
 def _mean_face_psnr(train: Canvases, held: Canvases, device: torch.device) -> float:
     total, count = None, 0
-    for rows in torch.arange(len(train)).split(256):
+    for rows in torch.split(torch.arange(len(train)), 256):
         pictures, _ = train[rows].centred(device)
         part: Tensor = pictures.sum(0, keepdim=True)
         total, count = part if total is None else total + part, count + len(rows)

@@ -41,7 +41,7 @@ def train(
     torch.set_num_threads(device.threads)
     generator = torch.Generator().manual_seed(recipe.seed)
     torch.manual_seed(recipe.seed)
-    network = Network(recipe).to(place, memory_format=torch.channels_last)
+    network = _channels_last(Network(recipe).to(place))
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = _optimizer(network, recipe)
     state = checkpoint.resume(model, network, average, optimizer, generator)
@@ -49,6 +49,7 @@ def train(
         yield Note(f"{model.name}: going on from step {state.step}, after {state.seconds / 60:.1f} minutes of training")
 
     faces = {side: data.load(sets[side], recipe) for side in SIDES}
+    faces["b"] = data.match_colour(faces["b"], faces["a"])
     parts = {side: data.split(len(faces[side])) for side in SIDES}
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
@@ -73,7 +74,7 @@ def train(
             answer_a, answer_b = network(a, b)
         loss = loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         state.step += 1
         if state.step % _AVERAGE_EVERY == 0:
@@ -94,6 +95,11 @@ def train(
         yield from _score(model, state, loss, average, judge, held, place)
         checkpoint.save(model, state, network, average, optimizer, generator)
     yield Note(f"training ended after {state.step} steps, {state.seconds / 60:.1f} minutes: {ending}")
+
+
+def _channels_last(network: Network) -> Network:
+    # torch has it, its type stubs do not.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 
 def _optimizer(network: Network, recipe: TrainRecipe) -> torch.optim.Optimizer:
@@ -126,7 +132,9 @@ def _progress(state: checkpoint.State, until: Until) -> Progress:
     part = _part_done(state, until)
     if part is None:
         return Progress("training", state.step, None, "steps")
-    return Progress("training", state.step, state.step / max(part, 1e-6), "steps", state.seconds / max(part, 1e-6) * (1 - part))
+    return Progress(
+        "training", state.step, state.step / max(part, 1e-6), "steps", state.seconds / max(part, 1e-6) * (1 - part)
+    )
 
 
 def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool]) -> str:
@@ -165,8 +173,8 @@ def _score(
 ) -> Iterator[Event]:
     if not math.isfinite(value := float(loss.detach())):
         raise ModelError(
-            f"{model}: the loss is no longer a number at step {state.step}. The checkpoint before is unharmed: run the same "
-            "command with a lower --learning-rate to go on from it."
+            f"{model}: the loss is no longer a number at step {state.step}. The checkpoint before is unharmed: run the "
+            "same command with a lower --learning-rate to go on from it."
         )
     score = judge(average)
     state.history.append({"step": state.step, "seconds": state.seconds, "loss": value, **vars(score)})

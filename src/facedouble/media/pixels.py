@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
+import av.filter
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -16,10 +18,8 @@ LIMITED, FULL = 1, 2
 
 # H.273 matrix code -> libswscale's code of the same coefficients; 10 (constant luminance) is taken as 9, its nearest
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-# Without these the fast paths of libswscale round luma down: 46 dB there and back, 77 dB with them.
-_EXACT = (
-    Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
-)
+# Without these flags the fast paths of libswscale round luma down: 46 dB there and back, 77 dB with them.
+_EXACT = Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
 
 
 class Layout(NamedTuple):
@@ -101,6 +101,21 @@ def sites(frame: Any) -> list[NDArray[Any]]:
     return views
 
 
+def labelled(frame: Any, aspect: Fraction = Fraction(1)) -> Any:
+    """The same samples in a frame that says where its chroma lies (left, as in nearly all video) and its pixel aspect.
+
+    Decoders, encoders and files each tell the place or leave it out; said once, the same for both ways, RGB and back
+    again does not move chroma by half a pixel. PyAV has no name for these two fields: libavfilter sets them.
+    """
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+    place = graph.add("setparams", "chroma_location=left")
+    shape = graph.add("setsar", f"{aspect.numerator}/{aspect.denominator}")
+    graph.link_nodes(source, place, shape, graph.add("buffersink")).configure()
+    graph.push(frame)
+    return graph.pull()
+
+
 def relabelled(frame: Any, name: str) -> Any:
     """A copy of `frame`'s samples in a new frame of format `name`, which must have the same planes; no other data."""
     copy = av.VideoFrame(frame.width, frame.height, name)
@@ -135,16 +150,18 @@ def converted(frame: Any, name: str, colour: Colour, scaler: VideoReformatter) -
     What `colour` leaves unsaid is taken by convention: BT.709 where the shorter side has 720 px or more, else BT.601
     (the shorter side, so that turning a picture upright changes nothing), and limited range.
     """
+    deep = max(layout(frame.format.name).bits, layout(name).bits) > 8
     matrix = _SWS_MATRIX.get(colour.matrix) or (1 if min(frame.width, frame.height) >= 720 else 5)
     full = colour.range == FULL or frame.format.name.startswith("yuvj")
     return scaler.reformat(
-        frame,
+        labelled(frame),
         format=name,
         src_colorspace=matrix,
         dst_colorspace=matrix,
         src_color_range=FULL if layout(frame.format.name).is_rgb or full else LIMITED,
         dst_color_range=FULL if layout(name).is_rgb or full else LIMITED,
-        interpolation=_EXACT,
+        # libswscale 9 overflows from deep 4:2:0 to RGB when bilinear; where it does not, bilinear is twice as fast
+        interpolation=_EXACT | (Interpolation.BICUBIC if deep else Interpolation.BILINEAR),
         threads=1,
     )
 

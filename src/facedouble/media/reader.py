@@ -98,11 +98,26 @@ def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]
     if clip.is_folder:
         yield from _read_folder(clip, start, stop)
         return
+    delivered = start
+    if start > _REORDER:
+        try:
+            for frame in _read_film(clip, start, stop, seek=True):
+                yield frame
+                delivered += 1
+            return
+        except InputError:  # some streams cannot be entered at a key frame: open groups of H.264
+            if delivered > start:
+                raise
+    yield from _read_film(clip, start, stop, seek=False)
+
+
+def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]:
+    """Frames decoded from the clip's start, or from the last key frame that is surely before `start`."""
     scaler, turner = VideoReformatter(), VideoReformatter()
     deep = layout(clip.pixel_format).bits > 8
     index = start
     with _opened(clip.path) as (container, stream):
-        if start > _REORDER and _is_indexed(container, stream):
+        if seek and _is_indexed(container, stream):
             container.seek(int(clip.pts[start - _REORDER]), stream=stream)
         try:
             for picture, time in _pictures(container, stream):
@@ -131,8 +146,7 @@ def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container of `path` and its video stream, set to decode on several threads and to report all damage."""
     try:
-        # Absolute, so that a colon in the name is no protocol; files only, so that no playlist reaches the network.
-        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
+        container = open_file(path)
     except (av.FFmpegError, OSError) as error:
         if isinstance(error, PermissionError):
             raise InputError(f"{path}: cannot be read (permission denied). Change its permissions.") from error
@@ -153,42 +167,41 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         yield container, streams[0]
 
 
+def open_file(path: Path) -> Any:
+    """The av container of a file, as it is; raises av.FFmpegError."""
+    # Absolute, so that a colon in the name is no protocol; files only, so that no playlist reaches the network; tags in
+    # an old encoding are no reason to refuse the pictures.
+    return av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+
+
 def _is_indexed(container: Any, stream: Any) -> bool:
     known = stream.codec_context.codec.canonical_name in _PICTURE_A_PACKET
     return known and container.format.name in (_MOV, _MATROSKA)
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets from the first key frame on (a recording may start between two), then the flushing one."""
+def _pictures(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
+    """Decoded pictures with their ascending times; a time that is missing or repeated is counted on from the last.
+
+    Starts at the first key frame, as a recording may begin between two.
+    """
+    step = max(1, round(1 / (_rate(stream) * stream.time_base)))
+    last: int | None = None
     started = False
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise _Damaged("a packet is incomplete")
-            started = started or packet.is_keyframe or packet.size == 0
-            if started:
-                yield packet
+            started = started or packet.is_keyframe or not packet.size  # the last packet is empty: it flushes
+            for picture in packet.decode() if started else ():
+                time = picture.pts
+                if time is None:
+                    time = 0 if last is None else last + step
+                elif last is not None and time <= last:
+                    time = last + step
+                last = time
+                yield picture, time
     except av.FFmpegError as error:
-        raise _Damaged(str(error)) from error
-
-
-def _pictures(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
-    """Decoded pictures with their ascending times; a time that is missing or repeated is counted on from the last."""
-    step = max(1, round(1 / (_rate(stream) * stream.time_base)))
-    last: int | None = None
-    for packet in _packets(container, stream):
-        try:
-            decoded = packet.decode()
-        except av.FFmpegError as error:
-            raise _Damaged(str(error)) from error
-        for picture in decoded:
-            time = picture.pts
-            if time is None:
-                time = 0 if last is None else last + step
-            elif last is not None and time <= last:
-                time = last + step
-            last = time
-            yield picture, time
+        raise _Damaged(error.strerror) from error
 
 
 def _packet_times(path: Path) -> list[int] | None:

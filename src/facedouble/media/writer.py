@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from ..footage import Clip, Colour, Frame
-from .pixels import FULL, LIMITED, converted, from_rgb, has_sites, layout, nearest_format, relabelled, sites
-from .reader import picture_files
+from .pixels import FULL, LIMITED, converted, from_rgb, has_sites, labelled, layout, nearest_format, relabelled, sites
+from .reader import open_file, picture_files
 
 Box = tuple[int, int, int, int]
 
@@ -42,8 +42,9 @@ class Writer:
     it, else the nearest that loses least; RGB sources become YUV 4:2:0 in h264 and h265, which players expect, and odd
     sizes 4:4:4, as nothing is padded or cropped. The rotation of `like` is already in the pictures and not written.
 
-    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: Matroska's own unit. Interlacing flags and HDR
-    mastering metadata are not carried over.
+    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: its own unit. Interlacing flags and HDR
+    mastering metadata are not carried over; FFV1 tells a pixel aspect other than 1 in its frames alone, where players
+    find it and `probe` does not.
 
     codec: h264 (crf 14 unless said), h265 (crf 16) or ffv1 (lossless, .mkv only).
     Raises InputError for another container or codec, OutputError where the container cannot carry a sound track,
@@ -57,11 +58,11 @@ class Writer:
             raise InputError(f"{path}: there is no codec '{codec}'. Choose h264, h265 or ffv1.")
         if codec == "ffv1" and path.suffix.lower() != ".mkv":
             raise InputError(f"{path}: ffv1 goes into Matroska only. Name the file .mkv.")
-        self._path, self._like = path, like
+        self._path, self._like, self._codec = path, like, codec
         self._scaler, self._store_scaler = VideoReformatter(), VideoReformatter()
         self._written = 0
         with ExitStack() as stack:
-            sound = stack.enter_context(av.open(str(like.path.absolute()))) if like.audio_tracks else None
+            sound = stack.enter_context(open_file(like.path)) if like.audio_tracks else None
             tracks = sound.streams.audio if sound else ()
             self._output = av.open(
                 str(path.absolute()),
@@ -69,7 +70,7 @@ class Writer:
                 _CONTAINERS[path.suffix.lower()],
                 container_options=_options(path, like, tracks),
             )
-            self._stream = self._video_stream(codec, crf)
+            self._stream = self._video_stream(crf)
             self._sound = self._sound_packets(sound, {track.index: self._sound_stream(track) for track in tracks})
             self._next_sound = next(self._sound, None)
             self._stack = stack.pop_all()
@@ -88,7 +89,7 @@ class Writer:
             try:
                 if not self._written:
                     raise OutputError(f"{self._path}: no frame was written. Choose a part of the clip that has frames.")
-                self._mux(self._stream.encode(None))
+                self._encode(None)
                 self._mux_sound(None)
             except BaseException:
                 with suppress(av.FFmpegError):
@@ -108,11 +109,13 @@ class Writer:
         if pixels is not None:
             self._patch(picture, frame.pixels, pixels, box or (0, 0, *self._like.size))
         scale = self._like.time_base.numerator  # the track counts in 1 / denominator
+        if self._codec == "ffv1" and self._like.sample_aspect != 1:
+            picture = labelled(picture, self._like.sample_aspect)  # FFV1 takes it from the frame
+        picture.pict_type = 0  # else the encoder repeats the source's choice of key frames
         picture.pts, picture.time_base = frame.pts * scale, self._stream.codec_context.time_base
         picture.duration = _duration(self._like, frame.index) * scale
-        picture.pict_type = 0  # else the encoder repeats the source's choice of key frames
         self._written += 1
-        self._mux(self._stream.encode(picture))
+        self._encode(picture)
 
     def _stored(self, frame: Frame) -> Any:
         """The frame's own picture as a new av.VideoFrame in the stored format."""
@@ -147,11 +150,13 @@ class Writer:
             inside = target[rows, columns]
             np.copyto(inside, now, where=was != now)
 
-    def _video_stream(self, codec: str, crf: int | None) -> Any:
-        like = self._like
+    def _video_stream(self, crf: int | None) -> Any:
+        like, codec = self._like, self._codec
         encoder = _ENCODERS[codec]
         options = {"h264": {"preset": "veryfast"}, "h265": {"preset": "superfast", "x265-params": "log-level=none"}}
-        chosen = options.get(codec, {"level": "3", "slicecrc": "1", "slices": "4"})
+        chosen = options.get(codec, {"level": "3", "slicecrc": "1"})
+        if codec == "h265" and like.count < 8:
+            chosen["x265-params"] += ":bframes=0"  # x265 invents decoding times where it runs out of frames to reorder
         if codec in _CRF:
             chosen["crf"] = str(_CRF[codec] if crf is None else crf)
         source = layout(like.pixel_format)
@@ -198,26 +203,26 @@ class Writer:
                 packet.stream = streams[packet.stream_index]
                 yield time * packet.time_base, packet
 
-    def _mux(self, packets: list[Any]) -> None:
-        for packet in packets:
-            self._mux_sound(packet.dts * packet.time_base)
-            self._mux_one(packet)
+    def _encode(self, picture: Any | None) -> None:
+        """Encode `picture` (None: what the encoder still holds) and write what comes out, the sound before it first."""
+        try:
+            for packet in self._stream.encode(picture):
+                self._mux_sound(packet.dts * packet.time_base)
+                self._output.mux(packet)
+        except av.FFmpegError as error:
+            if isinstance(error, OSError) and not isinstance(error, NotImplementedError):
+                raise
+            width, height = self._like.size
+            raise OutputError(
+                f"{self._path}: the codec or container refuses {width} x {height} {self._format} ({error.strerror}). "
+                "Try another codec, or .mkv."
+            ) from error
 
     def _mux_sound(self, until: Fraction | None) -> None:
         """Write the sound up to the time `until` (None: all of it), so that the tracks lie side by side in the file."""
         while self._next_sound is not None and (until is None or self._next_sound[0] <= until):
-            self._mux_one(self._next_sound[1])
+            self._output.mux(self._next_sound[1])
             self._next_sound = next(self._sound, None)
-
-    def _mux_one(self, packet: Any) -> None:
-        try:
-            self._output.mux(packet)
-        except av.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            raise OutputError(
-                f"{self._path}: {self._path.suffix} refused a packet ({error.strerror}). Name the output .mkv."
-            ) from error
 
 
 class PictureWriter:

@@ -1,4 +1,5 @@
-"""The face laid into the plate: the alpha is applied once, and coarse tones blend over a wider border than fine detail."""
+"""The face laid into the plate: the alpha is applied once, and coarse tones blend over a wider border than fine
+detail."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ def match_skin(
 ) -> NDArray[np.float32]:
     """`face` (H, W, 3) 0..1 with mean and spread of its skin brought to those of the plate's, in CIELAB.
 
-    Skins are weights (H, W) 0..1. The change fades out with `skin_of_face`: eyes, brows, lips and hair keep their colour.
-    Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001, in CIELAB. Where there is hardly any
+    Skins are weights (H, W) 0..1. The change fades out with `skin_of_face`: eyes, brows, lips and hair keep their
+    colour.
+    Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001, in CIELAB. Where there is hardly
+    any
     skin to measure (under 50 px) the face comes back as it was.
     """
     import cv2

@@ -75,7 +75,9 @@ def _into_region(
     to_region = invert(to_crop)
     to_region[:, 2] -= box[:2]
     warped = cv2.warpAffine(face, to_region, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    learned = cv2.warpAffine(mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+    learned = cv2.warpAffine(
+        mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
+    )
     # The learned mask knows what covers the face, the landmarks where it ends: the face is where both say so.
     hull = face_mask(moved, size).astype(np.float32) / 255
     alpha = np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1))
@@ -83,7 +85,8 @@ def _into_region(
 
 
 def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArray[np.float32]:
-    """A border that fades inwards over 6% of the face's width, or over what one pixel of the model covers if that is more."""
+    """A border that fades inwards over 6% of the face's width, or over what one pixel of the model covers if that is
+    more."""
     import cv2
 
     width = float(np.ptp(points[FACE_OVAL, 0]))

@@ -12,7 +12,9 @@ from ..learn.model import Network
 
 
 @torch.inference_mode()
-def predict(network: Network, crop: NDArray[Any], device: torch.device) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def predict(
+    network: Network, crop: NDArray[Any], device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The face (S, S, 3) and its mask (S, S), both 0..1, that B makes of A's crop (S, S, 3) 0..1."""
     picture = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1), np.float32))[None]
     answer = network.rebuild(picture.to(device, memory_format=torch.channels_last), "b")[0].float().cpu().numpy()

@@ -1,0 +1,406 @@
+"""The command line. Nothing heavy is imported before a command has been understood, so --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import ConsentError, FacedoubleError, InputError
+
+if TYPE_CHECKING:
+    from .provenance.consent import ConsentRecord
+    from .recipes import TrainRecipe, Until
+
+CONSENT_HELP = (
+    'consent record, "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), or a consent .toml file'
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 an error, 2 wrong usage, 3 consent missing, 130 stopped by Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    stopped = Flag()
+    with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
+        signal.signal(signal.SIGINT, _interrupt(options, stopped))
+    try:
+        code = options.run(options, stopped) or 0
+    except FacedoubleError as error:
+        print(f"facedouble: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("facedouble: stopped. Nothing is lost: the same command goes on where it can.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 1
+    sys.exit(code)
+
+
+def _interrupt(options: argparse.Namespace, stopped: Flag) -> Callable[[int, Any], None]:
+    # Training looks at the flag after each step and saves; everything else may be left at any point.
+    def handle(_signal: int, _frame: Any) -> None:
+        if stopped.is_set() or not getattr(options, "training", False):
+            raise KeyboardInterrupt
+        stopped.set()
+        print("\nfacedouble: finishing this step and saving; Ctrl-C again leaves at once", file=sys.stderr)
+
+    return handle
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facedouble",
+        description="Put one consenting person's face on another's performance. Every face has a consent on record; "
+        "every output is signed as AI-altered.",
+    )
+    parser.add_argument("--version", action="version", version=f"facedouble {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    swap = _command(commands, "swap", _swap, "extract, train, convert and judge at once", "A B -o out.mp4 --minutes 20")
+    swap.add_argument(
+        "a", type=Path, metavar="A", help="the performance that is kept: a video, or a folder of pictures"
+    )
+    swap.add_argument("b", type=Path, metavar="B", help="footage of the person whose face is put on it")
+    swap.add_argument(
+        "-o", "--output", type=Path, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
+    )
+    swap.add_argument(
+        "--consent", action="append", default=[], metavar="RECORD",
+        help=CONSENT_HELP + "; give A's first, then B's, or name them A and B",
+    )  # fmt: skip
+    swap.add_argument(
+        "--person-a", type=Path, metavar="PICTURE", help="who is meant in A, where there are several people"
+    )
+    swap.add_argument("--person-b", type=Path, metavar="PICTURE", help="who is meant in B")
+    _extract_options(swap)
+    _train_options(swap, minutes=20)
+    _convert_options(swap)
+    _machine_options(swap)
+
+    extract = _command(
+        commands, "extract", _extract, "a clip into a face set: a folder to look through and delete from"
+    )
+    extract.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of pictures")
+    extract.add_argument("-o", "--output", type=Path, required=True, help="the face set's folder")
+    extract.add_argument("--consent", metavar="RECORD", help=CONSENT_HELP)
+    extract.add_argument(
+        "--person", type=Path, metavar="PICTURE", help="who is meant; by default the person seen most often"
+    )
+    _extract_options(extract)
+    _machine_options(extract)
+
+    train = _command(commands, "train", _train, "two face sets into a model; goes on with one that is there")
+    train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
+    train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
+    train.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
+    _train_options(train, minutes=None)
+    _machine_options(train)
+
+    convert = _command(commands, "convert", _convert, "a clip and a model into the swapped clip")
+    convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
+    convert.add_argument("model", type=Path, metavar="MODEL", help="folder made by train")
+    convert.add_argument(
+        "-o", "--output", type=Path, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
+    )
+    _convert_options(convert)
+    _machine_options(convert)
+
+    verify = _command(commands, "verify", _verify, "read the Content Credential of a file back")
+    verify.add_argument("file", type=Path, metavar="FILE", help="a video, a picture, or a folder of pictures")
+    verify.add_argument("--json", action="store_true", help="the whole answer as JSON")
+
+    _command(commands, "doctor", _doctor, "what this machine can do, and which preset fits it")
+
+    weights = _command(commands, "weights", _weights, "the outside networks this program uses")
+    weights.add_argument("action", choices=["list", "fetch"], help="list them, or fetch all into the cache")
+
+    demo = _command(commands, "demo", _demo, "the whole job on the built-in sample: two rendered performers")
+    demo.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("facedouble-demo"),
+        help="folder for the results (default: %(default)s)",
+    )
+    demo.add_argument("--minutes", type=float, default=4, help="of training (default: %(default)g)")
+    _machine_options(demo)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[..., Any], text: str, example: str | None = None
+) -> argparse.ArgumentParser:
+    epilog = f"Example: facedouble {name} {example}" if example else None
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog
+    )
+    command.set_defaults(run=run, training=False)
+    return command
+
+
+def _extract_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("extraction")
+    group.add_argument(
+        "--crop-size", type=int, default=256, metavar="PX", help="side of the crops (default: %(default)s)"
+    )
+    group.add_argument(
+        "--coverage", type=float, default=2.0, metavar="N",
+        help="face squares (brow end to brow end) across a crop; the classic crop is 1.6 (default: %(default)g)",
+    )  # fmt: skip
+    group.add_argument(
+        "--every", type=int, default=1, metavar="N", help="a crop of every n-th face (default: %(default)s)"
+    )
+    group.add_argument(
+        "--people", type=int, default=4, metavar="N", help="looked for in one frame (default: %(default)s)"
+    )
+
+
+def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> None:
+    group = command.add_argument_group("training (ends at the first of these; with none, at Ctrl-C)")
+    said = "" if minutes is None else f" (default: {minutes:g})"
+    group.add_argument("--minutes", type=float, help=f"of training in all{said}")
+    group.add_argument("--steps", type=int, help="in all")
+    group.add_argument("--until", choices=["plateau"], help="when the held-out score stops rising")
+    command.set_defaults(default_minutes=minutes)
+    group = command.add_argument_group("model")
+    group.add_argument("--preset", choices=["compact", "classic"], help="compact, or the classic 64 px network")
+    group.add_argument("--size", type=int, metavar="PX", help="side of the network's picture")
+    group.add_argument("--model-coverage", type=float, metavar="N", help="face squares across that picture")
+    group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
+    group.add_argument("--latent", type=int, metavar="N", help="numbers in the face code")
+    group.add_argument("--batch", type=int, metavar="N", help="faces of each side in a step")
+    group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
+    group.add_argument("--seed", type=int, metavar="N", help="of all chance")
+    group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
+    group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")
+
+
+def _convert_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument("--codec", default="h264", choices=["h264", "h265", "ffv1"], help="default: %(default)s")
+    group.add_argument(
+        "--crf", type=int, metavar="N", help="encoder quality, lower is better (default: visually lossless)"
+    )
+    group.add_argument(
+        "--colour", default="reinhard", choices=["reinhard", "none"],
+        help="how the face's skin is brought to the plate's colour (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+
+
+def _machine_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("machine")
+    group.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="default: %(default)s")
+    group.add_argument("--workers", type=int, metavar="N", help="frames worked on side by side (default: one a core)")
+
+
+def _until(options: argparse.Namespace) -> Until:
+    from .recipes import Until
+
+    asked = options.minutes is not None or options.steps is not None or options.until is not None
+    minutes = options.minutes if asked else options.default_minutes
+    return Until(minutes, options.steps, options.until == "plateau")
+
+
+def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
+    """The preset with what the user changed; a model that is there and no preset named: that model's own settings."""
+    from dataclasses import replace
+
+    from .recipes import TrainRecipe
+
+    widths = tuple(_whole(part, "--widths") for part in options.widths.split(",")) if options.widths else None
+    named = {
+        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "latent": options.latent,
+        "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
+        "save_every_s": options.save_every, "score_every_s": options.score_every,
+    }  # fmt: skip
+    changes = {name: value for name, value in named.items() if value is not None}
+    if options.preset is None and (model / "model.json").is_file():
+        from .learn.checkpoint import read_model
+
+        return replace(read_model(model).recipe, **changes)
+    return TrainRecipe.of(options.preset or "compact", **changes)
+
+
+def _whole(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{name}: {text!r} is not a whole number. Write it like 48,96,192,288.") from None
+
+
+def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:
+    """Side -> record, from two --consent options or one file with both."""
+    from .provenance import consent
+
+    records = [record for option in options.consent for record in consent.from_option(option)]
+    named = {record.person.lower(): record for record in records}
+    if len(records) == 2 and named.keys() == {"a", "b"}:
+        return named
+    if len(records) != 2:
+        raise ConsentError(
+            f"swap: {len(records)} consent records given, and both people need one. Add "
+            '--consent "A: signed release, YYYY-MM-DD" --consent "B: own face, YYYY-MM-DD", or a .toml file of both.'
+        )
+    return dict(zip("ab", records, strict=True))
+
+
+def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> Any:
+    """Show a stage's events as they come; returns what the stage returns."""
+    from .console import Console
+    from .events import Progress
+
+    with Console() as console:
+        while True:
+            try:
+                event = next(stage)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Progress):
+                options.training = event.stage == "training"
+            console.show(event)
+
+
+def _swap(options: argparse.Namespace, stopped: Flag) -> int:
+    consents = _consents(options)
+    from . import stages
+
+    sides = {
+        "a": stages.Side(options.a, consents["a"], options.person_a),
+        "b": stages.Side(options.b, consents["b"], options.person_b),
+    }
+    return _run_swap(options, stopped, sides, options.output)
+
+
+def _run_swap(
+    options: argparse.Namespace, stopped: Flag, sides: dict[str, Any], out: Path, truth: Path | None = None
+) -> int:
+    from . import stages
+    from .console import print_measures
+
+    model = out.with_name(f"{out.stem}.facedouble") / "model"
+    recipes = _extract_recipe(options), _train_recipe(options, model), _convert_recipe(options)
+    device, workers = _machine(options)
+    found = _listen(stages.swap(sides, out, recipes, _until(options), device, workers, stopped.is_set, truth), options)
+    if found is None:
+        return 130
+    print(stages.training_text(model))
+    print_measures(found)
+    print(f"swapped clip:  {out}")
+    print(f"contact sheet: {model.parent / 'contact-sheet.png'}")
+    print(f"report:        {model.parent / 'report.html'}")
+    return 0
+
+
+def _extract_recipe(options: argparse.Namespace) -> Any:
+    from .recipes import ExtractRecipe
+
+    return ExtractRecipe(options.crop_size, options.coverage, options.every, max_people=options.people)
+
+
+def _convert_recipe(options: argparse.Namespace) -> Any:
+    from .recipes import ConvertRecipe
+
+    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend)
+
+
+def _machine(options: argparse.Namespace) -> tuple[Any, int]:
+    from . import device
+
+    if options.workers is not None and options.workers < 1:
+        raise InputError(f"--workers {options.workers}: expected 1 or more.")
+    return device.choose(options.device), options.workers or device.cores()
+
+
+def _extract(options: argparse.Namespace, _stopped: Flag) -> None:
+    from .provenance import consent
+
+    records = consent.from_option(options.consent) if options.consent else []
+    if len(records) > 1:
+        raise ConsentError(f"{options.consent}: {len(records)} records, and a face set is of one person. Give one.")
+    record = consent.require(records[0] if records else None, str(options.clip))
+    recipe = _extract_recipe(options)
+    _, workers = _machine(options)
+    from . import stages
+
+    _listen(stages.extract(options.clip, options.output, recipe, record, options.person, workers), options)
+
+
+def _train(options: argparse.Namespace, stopped: Flag) -> int:
+    recipe, until = _train_recipe(options, options.output), _until(options)
+    from . import stages
+    from .curate.faceset import FaceSet
+
+    sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
+    device, _ = _machine(options)
+    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options)
+    return 130 if stopped.is_set() else 0
+
+
+def _convert(options: argparse.Namespace, _stopped: Flag) -> None:
+    recipe = _convert_recipe(options)
+    device, workers = _machine(options)
+    from . import stages
+
+    _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
+
+
+def _verify(options: argparse.Namespace, _stopped: Flag) -> int:
+    import json
+    from dataclasses import asdict
+
+    from .provenance import credential
+
+    verdict = credential.verify(options.file)
+    print(json.dumps(asdict(verdict), indent=2) if options.json else verdict.text)
+    return {"valid": 0, "altered": 4, "none": 5}[verdict.state]
+
+
+def _doctor(_options: argparse.Namespace, _stopped: Flag) -> int:
+    from . import device
+    from .console import print_checks
+
+    checks = device.report()
+    print_checks(checks)
+    return 1 if any(check.ok is False for check in checks) else 0
+
+
+def _weights(options: argparse.Namespace, _stopped: Flag) -> None:
+    from . import weights
+
+    if options.action == "fetch":
+        weights.fetch_all()
+    for entry in weights.table():
+        print(f"{entry.name:16} {'present' if weights.present(entry.name) else 'missing':8} {entry.licence}")
+    print(f"cache: {weights.folder()}")
+
+
+def _demo(options: argparse.Namespace, stopped: Flag) -> int:
+    from importlib.resources import as_file, files
+
+    from .provenance import consent
+
+    defaults = _parser().parse_args(["swap", "A", "B", "-o", "out.mp4"])
+    for name, value in vars(defaults).items():
+        if not hasattr(options, name):
+            setattr(options, name, value)
+    from . import stages
+
+    with as_file(files("facedouble") / "sample") as sample:
+        records = {record.person: record for record in consent.load(sample / "consent.toml")}
+        sides = {
+            "a": stages.Side(sample / "a-take1.mp4", records["performer-a"]),
+            "b": stages.Side(sample / "b-take2.mp4", records["performer-b"]),
+        }
+        options.output.mkdir(parents=True, exist_ok=True)
+        return _run_swap(options, stopped, sides, options.output / "demo.mp4", sample / "ba-take1.mp4")
+
+
+if __name__ == "__main__":
+    main()

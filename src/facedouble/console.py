@@ -1,0 +1,114 @@
+"""What a person sees in a terminal: progress with an ETA, notes, and tables."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from .events import Event, Finished, Note, Progress
+
+if TYPE_CHECKING:
+    from .device import Check
+    from .judge.measure import Measures
+
+_LINE_EVERY_S = 10.0
+
+
+class Console:
+    """Shows events: a live bar on a terminal, a line every ten seconds where output goes to a file."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._stage = ""
+        self._begun = (0.0, 0.0)
+        self._shown = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clear()
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, Note):
+            self._clear()
+            print(event.text, file=sys.stderr, flush=True)
+        elif isinstance(event, Finished):
+            self._clear()
+            print(f"{event.text}: {_shown(event.path)}", file=sys.stderr, flush=True)
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if event.stage != self._stage:
+            self._clear()
+            self._stage, self._begun, self._shown = event.stage, (now, event.done), 0.0
+        last = event.total is not None and event.done >= event.total
+        if now - self._shown < (0.2 if self._live else _LINE_EVERY_S) and not last:
+            return
+        self._shown = now
+        seconds, done = now - self._begun[0], event.done - self._begun[1]
+        rate = done / seconds if seconds > 0.5 and done > 0 else 0.0
+        text = f"{event.stage}: {event.done:,.0f}"
+        if event.total:
+            text += f" of {event.total:,.0f} {event.unit} ({100 * event.done / event.total:.0f}%)"
+        else:
+            text += f" {event.unit}"
+        if rate:
+            text += f", {rate:.1f} {event.unit}/s"
+        eta = event.eta_s
+        if eta is None and rate and event.total:
+            eta = (event.total - event.done) / rate
+        if eta is not None and not last:
+            text += f", {_duration(eta)} left"
+        if self._live:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._live and self._stage:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def print_measures(found: Measures) -> None:
+    """A table of the measures with goals and verdicts on standard output."""
+    from .judge.report import lines
+
+    rows = [
+        (line.name, line.value, line.goal, {True: "good", False: "missed", None: ""}[line.good])
+        for line in lines(found)
+    ]
+    _table(("measure", "found", "goal", ""), rows)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Doctor's findings, remedies under what is amiss, on standard output."""
+    marks = {True: "ok", False: "MISSING", None: "-"}
+    _table(("", "", ""), [(marks[check.ok], check.name, check.text) for check in checks])
+    for check in checks:
+        if check.remedy:
+            print(f"{check.name}: {check.remedy}")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows) if any(head) else rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
