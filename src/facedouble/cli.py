@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 130
     except BrokenPipeError:
         code = 1
+    except OSError as error:  # of the system, where no stage had a better word for it
+        print(f"facedouble: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
+        code = 1
     sys.exit(code)
 
 
@@ -68,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     swap.add_argument("b", type=Path, metavar="B", help="footage of the person whose face is put on it")
     swap.add_argument(
-        "-o", "--output", type=Path, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
+        "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )
     swap.add_argument(
         "--consent", action="append", default=[], metavar="RECORD",
@@ -87,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "extract", _extract, "a clip into a face set: a folder to look through and delete from"
     )
     extract.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of pictures")
-    extract.add_argument("-o", "--output", type=Path, required=True, help="the face set's folder")
+    extract.add_argument("-o", "--output", type=_named, required=True, help="the face set's folder")
     extract.add_argument("--consent", metavar="RECORD", help=CONSENT_HELP)
     extract.add_argument(
         "--person", type=Path, metavar="PICTURE", help="who is meant; by default the person seen most often"
@@ -98,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", _train, "two face sets into a model; goes on with one that is there")
     train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
-    train.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
+    train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
     _machine_options(train)
 
@@ -106,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
     convert.add_argument("model", type=Path, metavar="MODEL", help="folder made by train")
     convert.add_argument(
-        "-o", "--output", type=Path, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
+        "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )
     _convert_options(convert)
     _machine_options(convert)
@@ -124,13 +127,20 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=_named,
         default=Path("facedouble-demo"),
         help="folder for the results (default: %(default)s)",
     )
     demo.add_argument("--minutes", type=float, default=4, help="of training (default: %(default)g)")
     _machine_options(demo)
     return parser
+
+
+def _named(text: str) -> Path:
+    path = Path(text)
+    if path.name in ("", ".."):
+        raise argparse.ArgumentTypeError(f"{text!r} has no name; name the file or folder to be made")
+    return path
 
 
 def _command(
@@ -384,6 +394,7 @@ def _weights(options: argparse.Namespace, _stopped: Flag) -> None:
 def _demo(options: argparse.Namespace, stopped: Flag) -> int:
     from importlib.resources import as_file, files
 
+    from .project import output_errors
     from .provenance import consent
 
     defaults = _parser().parse_args(["swap", "A", "B", "-o", "out.mp4"])
@@ -398,7 +409,8 @@ def _demo(options: argparse.Namespace, stopped: Flag) -> int:
             "a": stages.Side(sample / "a-take1.mp4", records["performer-a"]),
             "b": stages.Side(sample / "b-take2.mp4", records["performer-b"]),
         }
-        options.output.mkdir(parents=True, exist_ok=True)
+        with output_errors(options.output):
+            options.output.mkdir(parents=True, exist_ok=True)
         return _run_swap(options, stopped, sides, options.output / "demo.mp4", sample / "ba-take1.mp4")
 
 

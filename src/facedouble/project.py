@@ -13,6 +13,8 @@ from typing import Any
 
 from .errors import OutputError
 
+_NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -76,9 +78,9 @@ def output_errors(path: Path) -> Iterator[None]:
             raise OutputError(
                 f"{path}: the disk is full. Free some space there, then run the same command again."
             ) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        if error.errno in _NO_PLACE:
             raise OutputError(
-                f"{path}: cannot be written (permission denied). Choose another output folder."
+                f"{path}: cannot be written ({os.strerror(error.errno).lower()}). Choose another output folder."
             ) from error
         raise
 

@@ -68,9 +68,11 @@ class TrainRecipe(Recipe):
     """l1, or l1+ssim"""
     ema: float = 0.998
     """decay of the weights' moving average, which is what is scored and used; 0 turns it off"""
+    person_norm: bool = True
+    """whether each person's codes are centred and scaled by themselves; see learn.model.PersonNorm"""
     mixed_precision: bool = True
     """bf16 where the processor has it"""
-    warp: float = 0.05
+    warp: float = 0.02
     """elastic warp of the input, standard deviation as part of the picture's side"""
     colour_jitter: float = 0.1
     """spread of the gain, gamma and tint given to a face and its target alike"""
@@ -104,7 +106,7 @@ class TrainRecipe(Recipe):
             # The founding text's network, in the field's default way: fp32, Adam 5e-5, mean absolute error.
             "classic": {
                 "size_px": 64, "coverage": 1.0, "widths": (128, 256, 512, 1024), "latent": 1024, "batch": 64,
-                "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False,
+                "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False, "person_norm": False,
                 "flip": True,
             },
         }  # fmt: skip
@@ -113,7 +115,7 @@ class TrainRecipe(Recipe):
 
     def network(self) -> dict[str, Any]:
         """The settings that shape the weights; a checkpoint fits only a recipe that agrees on these."""
-        return {name: getattr(self, name) for name in ("preset", "size_px", "coverage", "widths", "latent")}
+        return {name: getattr(self, name) for name in ("preset", "size_px", "coverage", "widths", "latent", "person_norm")}
 
 
 @dataclass(frozen=True)

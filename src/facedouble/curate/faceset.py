@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ..errors import FacedoubleError, FaceError
+from ..errors import FacedoubleError, FaceError, InputError
 from ..faces import EXPRESSIONS, IDENTITY, LANDMARKS, Faces
 from ..footage import Clip
 from ..project import output_errors, save_json
@@ -80,7 +80,8 @@ class FaceSet:
         import cv2
 
         file = self.path / "crops" / self.crop[row]
-        picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+        content = np.fromfile(file, np.uint8)
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         side = self.recipe.size_px
         if picture is None or picture.shape != (side, side, 3):
             found = "not a picture" if picture is None else f"{picture.shape[1]}x{picture.shape[0]} px"
@@ -136,32 +137,51 @@ class FaceSet:
                 }
             )
             table = parquet.read_table(path / "faces.parquet")
-            rows = table.num_rows
-            columns = {
-                name: _column(table, name, rows) for name in (*Faces.empty().columns(), "transform", "pts", "sharpness")
-            }
+            columns = {name: _column(table, name, column.dtype) for name, column in Faces.empty().columns().items()}
+            transform = _column(table, "transform", np.float64)
+            pts, sharpness = _column(table, "pts", np.int64), _column(table, "sharpness", np.float32)
+            _check({**columns, "transform": transform}, source)
             crop = [_plain_name(name) for name in table["crop"].to_pylist()]
             recipe = ExtractRecipe.from_dict(record["recipe"])
             person = str(record["person"])
+        except InputError as error:
+            raise FaceError(f"{path}: {error}") from error
         except FacedoubleError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+        except (
+            OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+            pyarrow.ArrowException,
+        ) as error:  # fmt: skip
             raise FaceError(f"{path}: a broken face set ({error}). Extract it again.") from error
         records = consent.load(path / "consent.toml")
-        transform = columns.pop("transform").reshape(rows, 2, 3)
-        pts, sharpness = columns.pop("pts"), columns.pop("sharpness")
-        columns["points"] = columns["points"].reshape(rows, LANDMARKS, 2)
+        columns["points"] = columns["points"].reshape(-1, LANDMARKS, 2)
+        transform = transform.reshape(-1, 2, 3)
         return cls(path, person, records[0], source, recipe, Faces(**columns), pts, sharpness, transform, crop)
 
 
-def _column(table: Any, name: str, rows: int) -> NDArray[Any]:
+def _column(table: Any, name: str, kind: DTypeLike) -> NDArray[Any]:
+    from pyarrow import types
+
     column = table[name].combine_chunks()
-    if name not in _WIDTHS:
-        return np.asarray(column)
-    values = np.asarray(column.flatten())
-    if values.size != rows * _WIDTHS[name]:
-        raise ValueError(f"column {name} is not {_WIDTHS[name]} wide")
-    return values.reshape(rows, _WIDTHS[name])
+    values = column
+    if width := _WIDTHS.get(name):
+        if not types.is_fixed_size_list(column.type) or column.type.list_size != width or column.null_count:
+            raise ValueError(f"column {name} is not {width} wide")
+        values = column.flatten()
+    numbers = np.asarray(values)
+    if values.null_count or numbers.dtype != kind:
+        raise ValueError(f"column {name} is not {np.dtype(kind)}")
+    return numbers.reshape(-1, width) if width else numbers
+
+
+def _check(columns: dict[str, NDArray[Any]], source: Source) -> None:
+    """One face a frame, in order and within the source; finite numbers, except where they may be unknown."""
+    frame = columns["frame"]
+    if len(frame) and (frame[0] < 0 or frame[-1] >= source.frames or (np.diff(frame) <= 0).any()):
+        raise ValueError(f"its frames do not ascend from 0 to {source.frames}")
+    for name in _WIDTHS.keys() - {"embedding"}:
+        if not np.isfinite(columns[name]).all():
+            raise ValueError(f"column {name} is not finite")
 
 
 def _plain_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,25 @@ def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     return _fill(points, size, FACE_OVAL)
 
 
+def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: eyes, brows and mouth, which carry the expression, with a margin of 4% of the face's width."""
+    return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS))
+
+
 def skin_mask(points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: `face` without eyes, brows, lips and nostrils, each with a margin of 4% of the face's width."""
+    holes = _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS))
+    return np.where(holes > 0, np.uint8(0), face).astype(np.uint8)
+
+
+def _features(points: NDArray[Any], size: tuple[int, int], parts: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
     import cv2
 
-    holes = np.zeros(size[::-1], np.uint8)
-    for part in (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS):
-        holes |= _fill(points, size, part)
+    mask = np.zeros(size[::-1], np.uint8)
+    for part in parts:
+        mask |= _fill(points, size, part)
     margin = max(1, round(0.04 * float(np.ptp(points[FACE_OVAL, 0]))))
-    holes = np.asarray(cv2.dilate(holes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)))
-    return np.where(holes > 0, np.uint8(0), face).astype(np.uint8)
+    return np.asarray(cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)))
 
 
 def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) -> NDArray[np.uint8]:

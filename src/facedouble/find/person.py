@@ -26,8 +26,9 @@ class Person:
 def people(faces: Faces) -> list[Person]:
     """The people of a tracked clip, the one with most faces first.
 
-    Tracks are joined, longest first, to the nearest person within 0.5; a track too short to have been identified stays
-    out. Single linkage to the mean, as the first step of agglomerative clustering.
+    Tracks are joined, longest first, to the nearest person within 0.5 who is not seen elsewhere at the same time. A
+    track too short to have been identified stays out. Single linkage to the mean, a first step of agglomerative
+    clustering.
     """
     measured = ~np.isnan(faces.embedding[:, 0])
     numbers, counts = np.unique(faces.track, return_counts=True)
@@ -37,7 +38,13 @@ def people(faces: Faces) -> list[Person]:
         if not rows.any():
             continue
         samples = faces.embedding[rows]
-        near = [float(distance(mean_embedding(samples), np.mean(p[2], axis=0))[0]) for p in found]
+        frames = faces.frame[faces.track == numbers[order]]
+        # Nobody is in two places at once (but a face may be found twice for a moment).
+        elsewhere = [np.isin(frames, faces.frame[np.isin(faces.track, p[0])]).mean() > 0.1 for p in found]
+        near = [
+            np.inf if apart else float(distance(mean_embedding(samples), np.mean(p[2], axis=0))[0])
+            for p, apart in zip(found, elsewhere, strict=True)
+        ]
         if near and min(near) < _SAME_IN_CLIP:
             person = found[int(np.argmin(near))]
             person[0].append(int(numbers[order]))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..curate.faceset import FaceSet
 from ..errors import FaceError
-from ..find.mask import face_mask
+from ..find.mask import face_mask, feature_mask
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import TrainRecipe
 
@@ -28,7 +28,7 @@ class Canvases:
     """Faces a little wider than the network's picture, so that it can be moved about in them."""
 
     pixels: Tensor
-    """(n, 4, C, C) uint8: RGB and face mask"""
+    """(n, 5, C, C) uint8: RGB, the face's mask, and that of its eyes, brows and mouth"""
     size_px: int
     """S, the side of the network's picture, at the same scale as C"""
 
@@ -42,7 +42,7 @@ class Canvases:
         """The pictures (n, 3, S, S) and masks (n, 1, S, S) in 0..1, unmoved."""
         grid = _grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
         sampled = _sample(self.pixels.to(device).float() / 255, grid)
-        return sampled[:, :3], sampled[:, 3:]
+        return sampled[:, :3], sampled[:, 3:4]
 
 
 def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
@@ -71,13 +71,14 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),
     )
-    pixels = np.empty((len(rows), 4, side, side), np.uint8)
+    pixels = np.empty((len(rows), 5, side, side), np.uint8)
     for place, row in enumerate(rows):
         crop = faces.read_crop(int(row))
         canvas = cv2.warpAffine(crop, to_canvas, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
         points = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
         pixels[place, :3] = canvas.transpose(2, 0, 1)
         pixels[place, 3] = face_mask(points, (side, side))
+        pixels[place, 4] = feature_mask(points, (side, side))
     return Canvases(torch.from_numpy(pixels), recipe.size_px)
 
 
@@ -135,7 +136,7 @@ def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def batches(
     canvases: Canvases, recipe: TrainRecipe, generator: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For ever: (input, target, mask), (n, 3, S, S), (n, 3, S, S), (n, 1, S, S) in 0..1, on `device`.
+    """For ever: (input, target, masks), (n, 3, S, S), (n, 3, S, S), (n, 2, S, S) in 0..1, on `device`.
 
     Input and target are the same face under the same movement and colour; the input is warped besides, so that the
     encoder

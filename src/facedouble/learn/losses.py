@@ -19,11 +19,11 @@ class FaceLoss:
         self._structure = structure
         self._window = _gaussian_rows(size_px).to(device)
 
-    def __call__(self, answer: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """A scalar, from (n, 4, S, S), (n, 3, S, S) and (n, 1, S, S), all in 0..1."""
-        face = answer[:, :3]
-        # A little weight outside keeps the blended border sane.
-        weight = 0.05 + 0.95 * mask
+    def __call__(self, answer: Tensor, target: Tensor, masks: Tensor) -> Tensor:
+        """A scalar, from (n, 4, S, S), (n, 3, S, S) and (n, 2, S, S): face and features, all in 0..1."""
+        face, mask = answer[:, :3], masks[:, :1]
+        # A little weight outside keeps the blended border sane; what carries expression weighs four times the rest.
+        weight = 0.05 + mask * (0.95 + 3 * masks[:, 1:])
         area = weight.mean()
         loss = ((face - target).abs() * weight).mean() / area + 0.1 * (answer[:, 3:] - mask).abs().mean()
         if self._structure:

@@ -31,17 +31,50 @@ class Network(nn.Module):
             (ClassicEncoder, ClassicDecoder) if recipe.preset == "classic" else (CompactEncoder, CompactDecoder)
         )
         self.encoder = encoder(recipe)
+        self.norms = nn.ModuleDict(
+            {side: PersonNorm(recipe.latent) if recipe.person_norm else nn.Identity() for side in SIDES}
+        )
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
 
     def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides rebuilt, in one pass through the encoder: (n, 4, S, S) and (m, 4, S, S)."""
         code_a, code_b = self.encoder(torch.cat([a, b])).split([len(a), len(b)])
-        return self.decoders["a"](code_a), self.decoders["b"](code_b)
+        return self.decoders["a"](self.norms["a"](code_a)), self.decoders["b"](self.norms["b"](code_b))
 
-    def rebuild(self, pictures: Tensor, side: str) -> Tensor:
-        """(n, 4, S, S): `pictures` through the encoder and the decoder of `side`."""
-        result: Tensor = self.decoders[side](self.encoder(pictures))
+    def rebuild(self, pictures: Tensor, of: str, by: str) -> Tensor:
+        """(n, 4, S, S): `pictures` of side `of` through the encoder, and by the decoder of side `by`."""
+        result: Tensor = self.decoders[by](self.norms[of](self.encoder(pictures)))
         return result
+
+
+class PersonNorm(nn.Module):
+    """A person's codes (n, d) brought to mean 0 and spread 1 in every number, by that person's own running statistics.
+
+    The shared encoder sees two different people, so their codes lie in two clouds, and a decoder that knows the one
+    understands little of the other. With each cloud centred and scaled by itself, what is left is what the face does.
+    After Chang et al., "Domain-Specific Batch Normalization", CVPR 2019; running rather than batch statistics, so that
+    training does exactly what converting will do, whatever the batch.
+    """
+
+    mean: Tensor
+    spread: Tensor
+    seen: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, code: Tensor) -> Tensor:
+        code = code.float()
+        if self.training:
+            with torch.no_grad():
+                self.seen += 1
+                share = torch.clamp(1 / self.seen, min=0.01)
+                self.mean.lerp_(code.mean(0), share)
+                self.spread.lerp_((code - self.mean).square().mean(0), share)
+        return (code - self.mean) * torch.rsqrt(self.spread + 1e-4)
 
 
 class Residual(nn.Module):

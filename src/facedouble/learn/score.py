@@ -55,7 +55,7 @@ class Judge:
             error, area = 0.0, 0.0
             for rows in torch.split(torch.arange(len(faces)), _CHUNK):
                 target, mask = faces[rows].centred(self._device)
-                answer = network.rebuild(target, side)[:, :3]
+                answer = network.rebuild(target, side, side)[:, :3]
                 error += float(((answer - target) ** 2 * mask).sum())
                 area += 3 * float(mask.sum())
             values[side] = psnr(error / area)

@@ -26,6 +26,8 @@ from .score import Judge, Score
 
 _AVERAGE_EVERY = 4
 _WARM_UP_STEPS = 50
+# A rare batch with a huge gradient must not throw the weights off: without this, high learning rates diverge.
+_LONGEST_GRADIENT = 1.0
 _PREVIEW_FACES = 4
 
 
@@ -75,6 +77,7 @@ def train(
         loss = loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
         optimizer.step()
         state.step += 1
         if state.step % _AVERAGE_EVERY == 0:
@@ -160,6 +163,8 @@ def _follow(average: Network, network: Network, decay: float, step: int) -> None
     # Early on the average must not remember the random start.
     kept = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - kept)
+    for into, value in zip(average.buffers(), network.buffers(), strict=True):
+        into.copy_(value)
 
 
 def _score(
@@ -197,7 +202,7 @@ def preview(network: Network, held: dict[str, data.Canvases], device: torch.devi
         rows = np.linspace(0, len(held[side]) - 1, _PREVIEW_FACES).round().astype(np.int64)
         pictures[side] = held[side][rows].centred(device)[0]
     a, b = pictures["a"], pictures["b"]
-    columns = [a, network.rebuild(a, "a")[:, :3], network.rebuild(a, "b")[:, :3], b, network.rebuild(b, "b")[:, :3]]
+    columns = [a, *(network.rebuild(a, "a", by)[:, :3] for by in SIDES), b, network.rebuild(b, "b", "b")[:, :3]]
     network.train()
     sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     result: NDArray[np.uint8] = (sheet.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -78,9 +78,11 @@ def _into_region(
     learned = cv2.warpAffine(
         mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
-    # The learned mask knows what covers the face, the landmarks where it ends: the face is where both say so.
+    # A's own face must be covered whole, whatever B's does; only at the rim has the learned mask its say.
     hull = face_mask(moved, size).astype(np.float32) / 255
-    alpha = np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1))
+    rim = max(1, round(0.06 * float(np.ptp(moved[FACE_OVAL, 0]))))
+    core = cv2.erode(hull, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
+    alpha = np.maximum(core, np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1)))
     return np.clip(warped, 0, 1), _feathered(alpha, moved, scale_of(to_region)), moved
 
 

@@ -17,5 +17,5 @@ def predict(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The face (S, S, 3) and its mask (S, S), both 0..1, that B makes of A's crop (S, S, 3) 0..1."""
     picture = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1), np.float32))[None]
-    answer = network.rebuild(picture.to(device, memory_format=torch.channels_last), "b")[0].float().cpu().numpy()
+    answer = network.rebuild(picture.to(device, memory_format=torch.channels_last), "a", "b")[0].float().cpu().numpy()
     return answer[:3].transpose(1, 2, 0), answer[3]

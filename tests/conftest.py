@@ -1,0 +1,70 @@
+"""What many tests look at, made once: short clips of the sample's two performers, and the face sets of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facedouble.curate.faceset import FaceSet
+from facedouble.faces import Faces
+from facedouble.recipes import ExtractRecipe
+from support import SAMPLE, consent_of, pictures, run, write_clip
+
+SHORT = 40
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes the user's own signing key."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("config")
+        patch.setenv("FACEDOUBLE_CONFIG", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def short_a(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 40 frames of performer A's take."""
+    folder = tmp_path_factory.mktemp("short")
+    return write_clip(folder / "a.mp4", pictures(SAMPLE / "a-take1.mp4", SHORT))
+
+
+@pytest.fixture(scope="session")
+def short_b(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 40 frames of performer B's take."""
+    folder = tmp_path_factory.mktemp("short")
+    return write_clip(folder / "b.mp4", pictures(SAMPLE / "b-take2.mp4", SHORT))
+
+
+@pytest.fixture(scope="session")
+def faces_a(short_a: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """The face set of `short_a`; do not write into it."""
+    return _extract(short_a, tmp_path_factory.mktemp("faces") / "a")
+
+
+@pytest.fixture(scope="session")
+def faces_b(short_b: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """The face set of `short_b`; do not write into it."""
+    return _extract(short_b, tmp_path_factory.mktemp("faces") / "b")
+
+
+@pytest.fixture(scope="session")
+def found_a() -> Faces:
+    """All that is found in the whole of A's take (144 frames), before tracking."""
+    from facedouble.find.finder import Finder
+    from facedouble.media.reader import probe, read
+
+    finder = Finder(max_people=2)
+    faces, _ = finder.find(read(probe(SAMPLE / "a-take1.mp4")))
+    finder.close()
+    return faces
+
+
+def _extract(clip: Path, out: Path) -> FaceSet:
+    from facedouble import stages
+
+    recipe = ExtractRecipe(size_px=128)
+    result: FaceSet = run(stages.extract(clip, out, recipe, consent_of(clip.stem), None, workers=2))[1]
+    return result

@@ -1,0 +1,63 @@
+"""Clips for tests, written with PyAV alone (the project's own writer is under test), and stages run to their end."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Generator, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
+
+SAMPLE = Path(__file__).parent.parent / "src" / "facedouble" / "sample"
+SHARED = Path(__file__).parent.parent.parent / "shared"
+"""real clips for trying, beside the project and never in it; tests that need them are skipped where they are missing"""
+
+Picture = NDArray[np.uint8]
+
+
+def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0) -> Path:
+    """An .mp4 at 24 frames/s of (H, W, 3) uint8 pictures; `late` frames' time before the first."""
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=24, options={"crf": "14", "preset": "ultrafast"})
+        stream.pix_fmt = "yuv420p"
+        for number, picture in enumerate(pictures):
+            if not number:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+            frame.pts = number + late
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+def pictures(path: Path, count: int | None = None) -> list[Picture]:
+    """All pictures of a video, or the first `count`."""
+    with av.open(str(path)) as clip:
+        return [frame.to_ndarray(format="rgb24") for frame in islice(clip.decode(video=0), count)]
+
+
+def backdrop(count: int, size: tuple[int, int] = (320, 240)) -> list[Picture]:
+    """Pictures with nobody in them."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    grey = np.stack([90 + 40 * np.sin(x / 50), 100 + 30 * np.cos(y / 40), 110 + 0 * x], -1)
+    return [np.clip(grey + number % 3, 0, 255).astype(np.uint8) for number in range(count)]
+
+
+def consent_of(person: str) -> ConsentRecord:
+    return ConsentRecord(person, RENDERED_BASIS, dt.date(2026, 11, 1))
+
+
+def run(stage: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
+    """A stage's events and what it returns."""
+    events = []
+    while True:
+        try:
+            events.append(next(stage))
+        except StopIteration as end:
+            return events, end.value

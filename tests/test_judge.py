@@ -1,0 +1,249 @@
+"""judge/: on known answers the measures say what is known, and every harm done to a clip shows in one of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facedouble import stages
+from facedouble.curate.faceset import FaceSet
+from facedouble.errors import InputError
+from facedouble.events import Finished
+from facedouble.faces import Faces
+from facedouble.find.identity import mean_embedding
+from facedouble.judge import report
+from facedouble.judge.measure import Measures, between, correlation, measure, psnr
+from facedouble.media.reader import probe
+from support import SAMPLE, Picture, backdrop, pictures, run, write_clip
+
+
+@pytest.fixture(scope="module")
+def means(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, NDArray[np.float32]]:
+    return {side: mean_embedding(faces.faces.embedding) for side, faces in (("a", faces_a), ("b", faces_b))}
+
+
+Means = dict[str, NDArray[np.float32]]
+
+
+def judged(target: Path, swap: Path, faces: Faces, means: Means, truth: Path | None = None) -> Measures:
+    known = probe(truth) if truth else None
+    found = run(measure(probe(target), probe(swap), faces, means["a"], means["b"], known, workers=2))[1]
+    assert isinstance(found, Measures)
+    return found
+
+
+@pytest.fixture(scope="module")
+def itself(
+    short_a: Path, faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Any], Measures, Path]:
+    """The stage `judge` on a "swap" that is the target: its events, its answer and where it wrote."""
+    folder = tmp_path_factory.mktemp("report")
+    done = stages.Converted(probe(short_a), faces_a.faces, short_a)
+    sets = {"a": faces_a, "b": faces_b}
+    events, found = run(stages.judge(done, sets, folder, "Not trained <at all>.", short_a, workers=2))
+    return events, found, folder
+
+
+def test_a_clip_is_like_itself(itself: tuple[list[Any], Measures, Path]) -> None:
+    found = itself[1]
+    assert (found.frames, found.faces, found.found) == (40, 40, 40)
+    assert found.pose_error < 0.01
+    assert found.expression == pytest.approx(1, abs=1e-4)
+    assert found.jitter == pytest.approx(1, abs=1e-4)
+    assert found.background_psnr == found.truth_psnr == 100
+    assert found.nearer_to_b == 0
+    assert found.identity_to_a < 0.35 < found.identity_to_b
+    assert found.same_count and found.same_times and found.same_sound
+
+
+def test_the_report_says_it_in_words_numbers_and_pictures(itself: tuple[list[Any], Measures, Path]) -> None:
+    events, found, folder = itself
+    assert [event.path.name for event in events if isinstance(event, Finished)] == ["contact-sheet.png", "report.html"]
+    assert sorted(file.name for file in folder.iterdir()) == ["contact-sheet.png", "report.html", "report.json"]
+    sheet = cv2.imread(str(folder / "contact-sheet.png"))
+    assert sheet.shape == (28 + 6 * 360, 3 * 360, 3)  # a head, six frames; A, the swap, the known answer
+    values = json.loads((folder / "report.json").read_text())
+    assert values["measures"]["found"] == 40
+    assert values["measures"]["pose_error"] == found.pose_error
+    page = (folder / "report.html").read_text()
+    assert "nearer to B than to A" in page
+    assert "0.0% of frames" in page
+    assert "Not trained &lt;at all&gt;." in page
+    assert "data:image/png;base64," in page
+    assert "http://" not in page and "https://" not in page  # self-contained
+
+
+def test_the_known_answer_is_a_good_swap(found_a: Faces, means: Means) -> None:
+    a, known = SAMPLE / "a-take1.mp4", SAMPLE / "ba-take1.mp4"
+    found = judged(a, known, found_a, means, known)
+    assert found.found == found.faces == 144
+    assert found.nearer_to_b > 0.9
+    assert found.identity_to_b < 0.45 < found.identity_to_a
+    assert found.pose_error < 2
+    assert found.expression > 0.8  # 0.83: with another face the same smile reads differently
+    assert found.jitter < 1.1
+    assert found.truth_psnr == 100
+    assert found.same_count and found.same_times and found.same_sound
+
+
+def test_a_picture_out_of_place_shows_in_the_background(
+    short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path
+) -> None:
+    moved = write_clip(tmp_path / "moved.mp4", [np.roll(picture, 8, axis=1) for picture in pictures(short_a)])
+    found = judged(short_a, moved, faces_a.faces[:8], means)
+    assert found.background_psnr < 30
+    assert found.pose_error < 2  # the performance is the same
+    assert found.same_times
+
+
+def test_a_performance_out_of_time_shows_in_pose_and_expression(
+    short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path
+) -> None:
+    taken = pictures(short_a)
+    late = write_clip(tmp_path / "late.mp4", taken[:1] * 10 + taken[:-10])
+    found = judged(short_a, late, faces_a.faces, means)
+    assert found.expression < 0.5
+    assert found.pose_error > 1.5
+    assert found.nearer_to_b == 0
+
+
+def test_a_face_that_shakes_shows_in_the_jitter(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    shaken = [np.roll(picture, number % 2 * 3, axis=1) for number, picture in enumerate(pictures(short_a))]
+    found = judged(short_a, write_clip(tmp_path / "shaken.mp4", shaken), faces_a.faces[:8], means)
+    assert found.jitter > 2
+
+
+def test_a_face_that_is_gone_is_counted(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    empty = write_clip(tmp_path / "empty.mp4", backdrop(40, (512, 512)))
+    found = judged(short_a, empty, faces_a.faces, means)
+    assert (found.faces, found.found) == (40, 0)
+    assert all(math.isnan(value) for value in (found.nearer_to_b, found.pose_error, found.expression, found.jitter))
+    bad = {line.name for line in report.lines(found) if line.good is False}
+    assert {"frames of A converted", "nearer to B than to A", "pose error", "background"} <= bad
+    (tmp_path / "sheet.png").write_bytes(b"")
+    report.write(tmp_path, found, {}, tmp_path / "sheet.png")
+    assert json.loads((tmp_path / "report.json").read_text())["measures"]["pose_error"] is None  # JSON knows no NaN
+
+
+def test_other_times_are_noticed(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    taken = pictures(short_a, 8)
+    first, late = (write_clip(tmp_path / f"{late}.mp4", taken, late) for late in (0, 3))
+    found = judged(first, late, faces_a.faces[:1], means)
+    assert found.same_count
+    assert not found.same_times
+
+
+def test_missing_and_changed_sound_is_noticed(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    silent = write_clip(tmp_path / "silent.mp4", pictures(short_a, 8))
+    loud, quiet = (with_sound(silent, tmp_path / f"{gain}.mp4", gain) for gain in (0.5, 0.1))
+    one = faces_a.faces[:1]
+    assert judged(loud, loud, one, means).same_sound
+    assert not judged(loud, quiet, one, means).same_sound
+    assert not judged(loud, silent, one, means).same_sound
+    assert not judged(silent, loud, one, means).same_sound
+
+
+def with_sound(clip: Path, path: Path, gain: float) -> Path:
+    with av.open(str(clip)) as before, av.open(str(path), "w") as out:
+        film = out.add_stream_from_template(before.streams.video[0])
+        sound: Any = out.add_stream("aac", rate=48000)
+        for packet in before.demux(video=0):
+            if packet.size:
+                packet.stream = film
+                out.mux(packet)
+        wave = (gain * np.sin(np.arange(48000) / 20)).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+        frame.sample_rate = 48000
+        for packet in [*sound.encode(frame), *sound.encode()]:
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("harm", "text"),
+    [
+        (lambda taken: taken[:39], "39 frames of 512x512 px, expected the 40 of 512x512 px"),
+        (lambda taken: [picture[::2, ::2] for picture in taken], "40 frames of 256x256 px, expected the 40 of 512x512"),
+    ],
+    ids=["shorter", "smaller"],
+)
+def test_clips_that_cannot_be_compared(
+    short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path, harm: Any, text: str
+) -> None:
+    other = write_clip(tmp_path / "other.mp4", harm(pictures(short_a)))
+    with pytest.raises(InputError, match=rf"other\.mp4: {text}"):
+        judged(short_a, other, faces_a.faces, means)
+    with pytest.raises(InputError, match=rf"other\.mp4: {text}"):
+        judged(short_a, short_a, faces_a.faces, means, truth=other)
+
+
+# --- the arithmetic -------------------------------------------------------------------------------------------------
+
+
+def test_between_is_the_angle_of_the_turn() -> None:
+    straight = np.zeros((4, 3), np.float32)
+    turned = np.array([[0.3, 0, 0], [0, -0.2, 0], [0, 0, 0.1], [0, 0, 0]], np.float32)
+    np.testing.assert_allclose(between(straight, turned), [0.3, 0.2, 0.1, 0], atol=1e-6)
+    # Two small turns about axes at right angles add like the sides of a triangle, and none is counted twice.
+    np.testing.assert_allclose(between(straight[:1], np.array([[0.03, 0.04, 0]], np.float32)), [0.05], atol=1e-4)
+    assert between(straight[:0], straight[:0]).shape == (0,)
+
+
+def test_between_grows_small_towards_the_pole() -> None:
+    """Of a head that looks straight up, a turn and a roll are nearly the same: it is the whole rotation that counts."""
+    up = np.array([[0.2, 1.5, 0.0]], np.float32)
+    same = np.array([[0.0, 1.5, 0.2]], np.float32)
+    assert min(between(up, same)[0], between(up, same * [1, 1, -1])[0]) < 0.05
+
+
+def test_correlation_counts_what_moves() -> None:
+    time = np.arange(50)[:, None]
+    before = np.zeros((50, 52), np.float32)
+    before[:, [3]], before[:, [9]] = np.sin(time / 5), np.cos(time / 7)
+    before[:, 20] = 0.001 * np.random.default_rng(1).normal(size=50)  # noise that would count as much as a smile
+    after = before.copy()
+    after[:, 20] = 0
+    assert correlation(after, before) == pytest.approx(1)
+    after[:, 9] *= -1
+    assert correlation(after, before) == pytest.approx(0)
+    after[:, 9] = 0.5  # a frozen part follows nothing
+    assert correlation(after, before) == pytest.approx(0.5)
+    assert math.isnan(correlation(before * 0, before * 0))
+    assert math.isnan(correlation(before[:0], before[:0]))
+
+
+def test_psnr() -> None:
+    assert psnr(300.0, 300) == pytest.approx(48.13, abs=0.01)
+    assert psnr(0.0, 300) == 100
+    assert math.isnan(psnr(0.0, 0))
+
+
+def test_verdicts_hold_to_their_goals() -> None:
+    good = Measures(100, 90, 90, 0.4, 0.7, 0.95, 1.0, 0.9, 1.0, 60.0, True, True, True)
+    assert {line.good for line in report.lines(good)} == {True}
+    harms: dict[str, Any] = {
+        "found": 89, "nearer_to_b": 0.89, "identity_to_b": 0.61, "pose_error": 3.1, "expression": 0.79, "jitter": 1.11,
+        "background_psnr": 44.0, "same_count": False, "same_times": False, "same_sound": False,
+    }  # fmt: skip
+    for name, value in harms.items():
+        verdicts = [line.good for line in report.lines(replace(good, **{name: value}))]
+        assert verdicts.count(False) == 1, name
+    with_truth = report.lines(replace(good, truth_psnr=31.26))
+    assert ("31.3 dB", None) in {(line.value, line.good) for line in with_truth}
+
+
+def test_a_sheet_is_pictures_in_rows_at_one_width() -> None:
+    wide: Picture = np.full((100, 200, 3), 50, np.uint8)
+    made = report.sheet([(wide, wide // 2), (wide, wide)], ["one", "two"], width_px=80)
+    assert made.shape == (28 + 2 * 40, 160, 3)
+    assert (made[28:68, :80] == 50).all()
+    assert (made[28:68, 80:] == 25).all()
