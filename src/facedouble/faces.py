@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 LANDMARKS = 478
 EXPRESSIONS = 52
 IDENTITY = 128
+ACTING = EXPRESSIONS + 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,10 @@ class Faces:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def acting(self) -> NDArray[np.float32]:
+        """(n, 54) what each face does, for a decoder to be told: 52 blendshapes, and yaw and pitch in half radians."""
+        return np.hstack([self.expression, self.pose[:, :2] / 0.5]).astype(np.float32)
 
     @classmethod
     def empty(cls, n: int = 0) -> Faces:

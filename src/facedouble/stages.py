@@ -180,13 +180,14 @@ def convert(
             _remove(encoding)
     faces = yield from _faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    acting = faces.acting()
     swapper = Swapper(network, trained.recipe, recipe, place)
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 
     def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, tuple[int, int, int, int] | None]:
         row = row_of.get(frame.index)
-        return (frame, None, None) if row is None else (frame, *swapper(frame.pixels, faces.points[row]))
+        return (frame, None, None) if row is None else (frame, *swapper(frame.pixels, faces.points[row], acting[row]))
 
     try:
         with output_errors(out):

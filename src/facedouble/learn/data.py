@@ -16,6 +16,7 @@ from ..errors import FaceError
 from ..find.mask import face_mask, feature_mask
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import TrainRecipe
+from .model import Seen
 
 MINIMUM_FACES = 30
 MOST_FACES = 6000
@@ -31,18 +32,20 @@ class Canvases:
     """(n, 5, C, C) uint8: RGB, the face's mask, and that of its eyes, brows and mouth"""
     size_px: int
     """S, the side of the network's picture, at the same scale as C"""
+    acting: Tensor
+    """(n, 54) see Faces.acting"""
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, rows: Tensor | NDArray[np.int64]) -> Canvases:
-        return Canvases(self.pixels[rows], self.size_px)
+        return Canvases(self.pixels[rows], self.size_px, self.acting[rows])
 
-    def centred(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The pictures (n, 3, S, S) and masks (n, 1, S, S) in 0..1, unmoved."""
+    def centred(self, device: torch.device) -> tuple[Seen, Tensor]:
+        """The faces as the network is shown them, unmoved, and their masks (n, 1, S, S) in 0..1."""
         grid = _grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
         sampled = _sample(self.pixels.to(device).float() / 255, grid)
-        return sampled[:, :3], sampled[:, 3:4]
+        return Seen(sampled[:, :3], self.acting.to(device)), sampled[:, 3:4]
 
 
 def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
@@ -79,7 +82,7 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
         pixels[place, :3] = canvas.transpose(2, 0, 1)
         pixels[place, 3] = face_mask(points, (side, side))
         pixels[place, 4] = feature_mask(points, (side, side))
-    return Canvases(torch.from_numpy(pixels), recipe.size_px)
+    return Canvases(torch.from_numpy(pixels), recipe.size_px, torch.from_numpy(faces.faces.acting()[rows]))
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
@@ -94,7 +97,7 @@ def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
     for picture in pixels:
         matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
         picture[:3] = torch.from_numpy(_from_lab(matched))
-    return Canvases(pixels, canvases.size_px)
+    return Canvases(pixels, canvases.size_px, canvases.acting)
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -135,8 +138,8 @@ def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def batches(
     canvases: Canvases, recipe: TrainRecipe, generator: torch.Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For ever: (input, target, masks), (n, 3, S, S), (n, 3, S, S), (n, 2, S, S) in 0..1, on `device`.
+) -> Iterator[tuple[Seen, Tensor, Tensor]]:
+    """For ever: input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, on `device`.
 
     Input and target are the same face under the same movement and colour; the input is warped besides, so that the
     encoder
@@ -150,7 +153,9 @@ def batches(
         target = _sample(faces, straight.to(device))
         warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
         gain, tone = _colour(recipe, generator, device)
-        yield recolour(warped, gain, tone), recolour(target[:, :3], gain, tone), target[:, 3:]
+        keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
+        seen = Seen(recolour(warped, gain, tone), canvases.acting[rows].to(device), keep)
+        yield seen, recolour(target[:, :3], gain, tone), target[:, 3:]
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:

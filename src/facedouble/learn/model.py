@@ -7,16 +7,30 @@ learns residuals (He et al., arXiv:1512.03385); about a sixteenth of the work an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..faces import ACTING
 from ..recipes import TrainRecipe
 
 SIDES = ("a", "b")
 _SLOPE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the network is shown of n faces."""
+
+    pictures: Tensor
+    """(n, 3, S, S)"""
+    acting: Tensor
+    """(n, 54) see Faces.acting"""
+    keep: Tensor | None = None
+    """(n, 1) 0 where the picture's code is dropped and the decoder must do with `acting`; None keeps all"""
 
 
 class Network(nn.Module):
@@ -31,19 +45,42 @@ class Network(nn.Module):
             (ClassicEncoder, ClassicDecoder) if recipe.preset == "classic" else (CompactEncoder, CompactDecoder)
         )
         self.encoder = encoder(recipe)
-        self.norms = nn.ModuleDict(
-            {side: PersonNorm(recipe.latent) if recipe.person_norm else nn.Identity() for side in SIDES}
-        )
+        self.share = SharedCode(recipe.latent) if recipe.shared_code else None
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
 
-    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, a: Seen, b: Seen) -> tuple[Tensor, Tensor]:
         """Both sides rebuilt, in one pass through the encoder: (n, 4, S, S) and (m, 4, S, S)."""
-        code_a, code_b = self.encoder(torch.cat([a, b])).split([len(a), len(b)])
-        return self.decoders["a"](self.norms["a"](code_a)), self.decoders["b"](self.norms["b"](code_b))
+        codes = self.encoder(torch.cat([a.pictures, b.pictures])).split([len(a.pictures), len(b.pictures)])
+        if self.share is not None:
+            codes = [self.share(code, seen, of) for code, seen, of in zip(codes, (a, b), SIDES, strict=True)]
+        return self.decoders["a"](codes[0]), self.decoders["b"](codes[1])
 
-    def rebuild(self, pictures: Tensor, of: str, by: str) -> Tensor:
-        """(n, 4, S, S): `pictures` of side `of` through the encoder, and by the decoder of side `by`."""
-        result: Tensor = self.decoders[by](self.norms[of](self.encoder(pictures)))
+    def rebuild(self, seen: Seen, of: str, by: str) -> Tensor:
+        """(n, 4, S, S): faces of side `of` through the encoder, and by the decoder of side `by`."""
+        code = self.encoder(seen.pictures)
+        if self.share is not None:
+            code = self.share(code, seen, of)
+        result: Tensor = self.decoders[by](code)
+        return result
+
+
+class SharedCode(nn.Module):
+    """What makes one person's codes mean something to the other's decoder.
+
+    Each person's codes are normalised by themselves, and the measured expression and angle, which mean the same on every
+    face, are added. In part of the training the decoder gets only the latter, so that it learns to obey it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleDict({side: PersonNorm(width) for side in SIDES})
+        self.acting = nn.Sequential(nn.Linear(ACTING, 256), nn.LeakyReLU(_SLOPE), nn.Linear(256, width))
+
+    def forward(self, code: Tensor, seen: Seen, of: str) -> Tensor:
+        code = self.norms[of](code)
+        if seen.keep is not None:
+            code = code * seen.keep
+        result: Tensor = code + self.acting(seen.acting)
         return result
 
 

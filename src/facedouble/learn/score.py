@@ -54,8 +54,9 @@ class Judge:
         for side, faces in self._held.items():
             error, area = 0.0, 0.0
             for rows in torch.split(torch.arange(len(faces)), _CHUNK):
-                target, mask = faces[rows].centred(self._device)
-                answer = network.rebuild(target, side, side)[:, :3]
+                seen, mask = faces[rows].centred(self._device)
+                target = seen.pictures
+                answer = network.rebuild(seen, side, side)[:, :3]
                 error += float(((answer - target) ** 2 * mask).sum())
                 area += 3 * float(mask.sum())
             values[side] = psnr(error / area)
@@ -71,10 +72,10 @@ def psnr(mean_square_error: float) -> float:
 def _mean_face_psnr(train: Canvases, held: Canvases, device: torch.device) -> float:
     total, count = None, 0
     for rows in torch.split(torch.arange(len(train)), 256):
-        pictures, _ = train[rows].centred(device)
-        part: Tensor = pictures.sum(0, keepdim=True)
+        seen, _ = train[rows].centred(device)
+        part: Tensor = seen.pictures.sum(0, keepdim=True)
         total, count = part if total is None else total + part, count + len(rows)
     assert total is not None, "data.load refuses empty sets"
-    target, mask = held.centred(device)
-    error = ((total / count - target) ** 2 * mask).sum() / (3 * mask.sum())
+    seen, mask = held.centred(device)
+    error = ((total / count - seen.pictures) ** 2 * mask).sum() / (3 * mask.sum())
     return psnr(float(error))

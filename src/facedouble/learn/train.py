@@ -197,12 +197,13 @@ def _score(
 def preview(network: Network, held: dict[str, data.Canvases], device: torch.device) -> NDArray[np.uint8]:
     """(rows * S, 5 * S, 3) uint8: A, A->A, A->B, B, B->B for a few held-out faces."""
     network.eval()
-    pictures = {}
+    seen = {}
     for side in SIDES:
         rows = np.linspace(0, len(held[side]) - 1, _PREVIEW_FACES).round().astype(np.int64)
-        pictures[side] = held[side][rows].centred(device)[0]
-    a, b = pictures["a"], pictures["b"]
-    columns = [a, *(network.rebuild(a, "a", by)[:, :3] for by in SIDES), b, network.rebuild(b, "b", "b")[:, :3]]
+        seen[side] = held[side][rows].centred(device)[0]
+    a, b = seen["a"], seen["b"]
+    rebuilt = [network.rebuild(a, "a", by)[:, :3] for by in SIDES]
+    columns = [a.pictures, *rebuilt, b.pictures, network.rebuild(b, "b", "b")[:, :3]]
     network.train()
     sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     result: NDArray[np.uint8] = (sheet.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

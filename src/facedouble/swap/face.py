@@ -30,8 +30,10 @@ class Swapper:
     recipe: ConvertRecipe
     device: torch.device
 
-    def __call__(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> tuple[NDArray[Any], Box]:
-        """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) replaced, and the box it changed.
+    def __call__(
+        self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
+    ) -> tuple[NDArray[Any], Box]:
+        """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,) replaced, and the box it changed.
 
         The box is half-open px; an empty one where the face lies outside the frame.
         """
@@ -40,7 +42,9 @@ class Swapper:
         x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
         if x1 - x0 < 8 or y1 - y0 < 8:
             return pixels, (0, 0, 0, 0)
-        face, mask = predict(self.network, crop_face(pixels, to_crop, size).astype(np.float32) / most, self.device)
+        face, mask = predict(
+            self.network, crop_face(pixels, to_crop, size).astype(np.float32) / most, acting, self.device
+        )
         plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
         face, alpha, points = _into_region(face, mask, points, to_crop, box)
         if self.recipe.colour == "reinhard":
@@ -81,7 +85,9 @@ def _into_region(
     # A's own face must be covered whole, whatever B's does; only at the rim has the learned mask its say.
     hull = face_mask(moved, size).astype(np.float32) / 255
     rim = max(1, round(0.06 * float(np.ptp(moved[FACE_OVAL, 0]))))
-    core = cv2.erode(hull, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
+    core = cv2.erode(
+        hull, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1.0
+    )
     alpha = np.maximum(core, np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1)))
     return np.clip(warped, 0, 1), _feathered(alpha, moved, scale_of(to_region)), moved
 
