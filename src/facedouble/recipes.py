@@ -69,8 +69,8 @@ class TrainRecipe(Recipe):
     ema: float = 0.998
     """decay of the weights' moving average, which is what is scored and used; 0 turns it off"""
     shared_code: bool = True
-    """whether each person's codes are centred and scaled by themselves and the decoders told the measured expression; see
-    learn.model"""
+    """whether each person's codes are centred and scaled by themselves and the decoders told the expression;
+    see learn.model"""
     code_dropout: float = 0.5
     """in what part of the training faces a decoder is told the measured expression alone"""
     mixed_precision: bool = True
@@ -109,7 +109,8 @@ class TrainRecipe(Recipe):
             # The founding text's network, in the field's default way: fp32, Adam 5e-5, mean absolute error.
             "classic": {
                 "size_px": 64, "coverage": 1.0, "widths": (128, 256, 512, 1024), "latent": 1024, "batch": 64,
-                "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False, "shared_code": False,
+                "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False,
+                "shared_code": False,
                 "flip": True,
             },
         }  # fmt: skip

@@ -329,6 +329,7 @@ def training_text(model: Path) -> str:
     last = state.history[-1] if state.history else {}
     score, floor = ((last.get(f"{name}a", math.nan) + last.get(f"{name}b", math.nan)) / 2 for name in ("", "floor_"))
     return (
-        f"Trained {state.seconds / 60:.1f} minutes, {state.step} steps ({trained.recipe.preset}, {trained.recipe.size_px}"
-        f" px). Held-out faces are rebuilt at {score:.1f} dB inside the face; a constant mean face would give {floor:.1f} dB."
+        f"Trained {state.seconds / 60:.1f} minutes, {state.step} steps ({trained.recipe.preset}, "
+        f"{trained.recipe.size_px} px). Held-out faces are rebuilt at {score:.1f} dB inside the face; "
+        f"a constant mean face would give {floor:.1f} dB."
     )

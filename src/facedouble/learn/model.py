@@ -67,8 +67,8 @@ class Network(nn.Module):
 class SharedCode(nn.Module):
     """What makes one person's codes mean something to the other's decoder.
 
-    Each person's codes are normalised by themselves, and the measured expression and angle, which mean the same on every
-    face, are added. In part of the training the decoder gets only the latter, so that it learns to obey it.
+    Each person's codes are normalised by themselves, and the measured expression and angle, which mean the same on
+    every face, are added. In part of the training the decoder gets only the latter, so that it learns to obey it.
     """
 
     def __init__(self, width: int) -> None:

@@ -33,7 +33,8 @@ class Swapper:
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
     ) -> tuple[NDArray[Any], Box]:
-        """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,) replaced, and the box it changed.
+        """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,)
+        replaced, and the box it changed.
 
         The box is half-open px; an empty one where the face lies outside the frame.
         """
