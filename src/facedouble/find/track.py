@@ -103,7 +103,8 @@ def smooth(faces: Faces, rate: float) -> Faces:
     """Landmarks with the finder's noise taken off, track by track, without lag.
 
     A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick
-    motions; tracks end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry 36(8), 1964.
+    motions; tracks end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry
+    36(8), 1964.
     """
     from scipy.signal import savgol_filter
 

@@ -1,0 +1,202 @@
+"""Learning: it learns, it goes on exactly where it stopped, and its score means the same whatever the batch."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facedouble import stages
+from facedouble.curate.faceset import FaceSet
+from facedouble.device import Device
+from facedouble.errors import FaceError, InputError, ModelError
+from facedouble.events import Note
+from facedouble.learn import checkpoint, data
+from facedouble.learn.losses import FaceLoss
+from facedouble.learn.model import Network
+from facedouble.learn.score import Judge, psnr
+from facedouble.learn.train import plateau
+from facedouble.recipes import TrainRecipe, Until
+from support import run
+
+CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
+SMALL = TrainRecipe.of(
+    "compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False, score_every_s=1e9
+)
+
+
+@pytest.fixture
+def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
+    return {"a": faces_a, "b": faces_b}
+
+
+def trained(sets: dict[str, FaceSet], model: Path, steps: int, recipe: TrainRecipe = SMALL) -> checkpoint.State:
+    run(stages.train(sets, model, recipe, Until(steps=steps), CPU, lambda: False))
+    return checkpoint.load(model, torch.device("cpu"))[2]
+
+
+def weights(model: Path) -> dict[str, torch.Tensor]:
+    network, _, _ = checkpoint.load(model, torch.device("cpu"))
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("preset", ["compact", "classic"])
+def test_an_answer_is_a_face_and_a_mask(preset: str) -> None:
+    recipe = TrainRecipe.of(preset, widths=(16, 32, 64), size_px=32, latent=64)
+    seen = data.Seen(torch.rand(2, 3, 32, 32), torch.zeros(2, 54))
+    for answer in Network(recipe)(seen, seen):
+        assert answer.shape == (2, 4, 32, 32)
+        assert 0 <= float(answer.min()) and float(answer.max()) <= 1
+
+
+def test_it_learns(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    first = trained(sets, tmp_path / "m", 5).history[-1]
+    last = trained(sets, tmp_path / "m", 150).history[-1]
+    assert last["a"] > first["a"] + 3 and last["b"] > first["b"] + 3
+    assert (tmp_path / "m" / "previews" / "00000150.png").is_file()
+
+
+def test_stopped_and_resumed_is_the_same_as_run_through(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    recipe = replace(SMALL, optimizer="adam", learning_rate=1e-3)  # a constant rate, whatever the budget
+    trained(sets, tmp_path / "through", 12, recipe)
+    trained(sets, tmp_path / "halved", 8, recipe)
+    trained(sets, tmp_path / "halved", 12, recipe)
+    through, halved = weights(tmp_path / "through"), weights(tmp_path / "halved")
+    for name, tensor in through.items():
+        torch.testing.assert_close(tensor, halved[name], rtol=0, atol=1e-6)
+
+
+def test_other_settings_do_not_fit_a_model(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    trained(sets, tmp_path / "m", 2)
+    with pytest.raises(ModelError, match="latent 64"):
+        trained(sets, tmp_path / "m", 4, replace(SMALL, latent=128))
+
+
+def test_other_footage_does_not_fit_a_model(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    trained(sets, tmp_path / "m", 2)
+    with pytest.raises(ModelError, match="begun with"):
+        trained({"a": sets["b"], "b": sets["a"]}, tmp_path / "m", 4)
+
+
+def test_a_broken_checkpoint_is_named(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    trained(sets, tmp_path / "m", 2)
+    file = checkpoint.checkpoints(tmp_path / "m")[-1] / "average.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"average\.safetensors"):
+        checkpoint.load(tmp_path / "m", torch.device("cpu"))
+
+
+def test_too_few_faces(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(sets["a"].path, few)
+    for crop in sorted((few / "crops").iterdir())[20:]:
+        crop.unlink()
+    with pytest.raises(FaceError, match="20 faces"):
+        data.load(FaceSet.load(few), SMALL)
+
+
+def test_held_out_faces_are_stretches_that_do_not_touch_the_rest() -> None:
+    learned, held = data.split(1000)
+    assert 80 <= len(held) <= 120 and len(learned) > 850
+    assert np.abs(learned[:, None] - held[None]).min() > 1
+    assert len(np.nonzero(np.diff(held) > 1)[0]) == 5  # six stretches
+
+
+def test_the_score_does_not_know_the_batch_size(sets: dict[str, FaceSet]) -> None:
+    torch.manual_seed(0)
+    network = Network(SMALL)
+    faces = {side: data.load(sets[side], SMALL) for side in "ab"}
+    judged = [Judge(faces, faces, torch.device("cpu"))(network) for _ in (4, 64)]
+    assert judged[0] == judged[1]
+
+
+def test_the_floor_is_the_mean_face(sets: dict[str, FaceSet]) -> None:
+    faces = data.load(sets["a"], SMALL)
+    score = Judge({"a": faces, "b": faces}, {"a": faces, "b": faces}, torch.device("cpu"))(Network(SMALL))
+    seen, mask = faces.centred(torch.device("cpu"))
+    error = ((seen.pictures.mean(0) - seen.pictures) ** 2 * mask).sum() / (3 * mask.sum())
+    assert math.isclose(score.floor_a, psnr(float(error)), abs_tol=0.01)
+
+
+def test_similarity_is_one_for_the_same_and_falls_with_noise() -> None:
+    loss = FaceLoss(32, structure=True, device=torch.device("cpu"))
+    picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    noisy = (picture + 0.3 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    assert float(loss.similarity(picture, picture).mean()) == pytest.approx(1, abs=1e-4)
+    assert float(loss.similarity(picture, noisy).mean()) < 0.9
+
+
+def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
+    a = data.load(sets["a"], SMALL)
+    dark = data.Canvases((a.pixels.float() * 0.5).byte(), a.size_px, a.acting)
+    dark.pixels[:, 3:] = a.pixels[:, 3:]
+    matched = data.match_colour(dark, a)
+    inside = a.pixels[:, 3:4].expand(-1, 3, -1, -1) > 127
+    before = float((dark.pixels[:, :3].float() - a.pixels[:, :3].float()).abs()[inside].mean())
+    after = float((matched.pixels[:, :3].float() - a.pixels[:, :3].float()).abs()[inside].mean())
+    assert after < 0.15 * before
+
+
+def test_plateau() -> None:
+    rising = [20 + 0.5 * step for step in range(12)]
+    assert not plateau(rising)
+    assert plateau([*rising, *[rising[-1]] * 6])
+    assert not plateau([20.0] * 5)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("size_px", 50), ("latent", 1), ("batch", 0), ("learning_rate", 2.0)])
+def test_impossible_settings(setting: str, value: float) -> None:
+    with pytest.raises(InputError):
+        TrainRecipe.of("compact", **{setting: value})
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "facedouble.cli", *map(str, arguments)]
+
+
+def test_killed_training_goes_on_from_its_checkpoint(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    small = ["--size", "32", "--widths", "16,24,32", "--latent", "64", "--batch", "4", "--save-every", "0.5"]
+    train = command("train", sets["a"].path, sets["b"].path, "-o", model, *small)
+    process = subprocess.Popen([*train, "--steps", "100000"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not checkpoint.checkpoints(model) and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = int(checkpoint.checkpoints(model)[-1].name)
+    again = subprocess.run([*train, "--steps", str(step + 5)], capture_output=True, text=True, timeout=100)
+    assert again.returncode == 0, again.stderr
+    assert f"going on from step {step}" in again.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
+def test_ctrl_c_saves_and_says_so(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    small = ["--size", "32", "--widths", "16,24,32", "--latent", "64", "--batch", "4", "--save-every", "0.5"]
+    train = command("train", sets["a"].path, sets["b"].path, "-o", model, *small, "--steps", "100000")
+    process = subprocess.Popen(train, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not checkpoint.checkpoints(model) and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_an_already_finished_budget_is_said(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    trained(sets, tmp_path / "m", 3)
+    events, _ = run(stages.train(sets, tmp_path / "m", SMALL, Until(steps=3), CPU, lambda: False))
+    assert any(isinstance(event, Note) and "all 3 steps done" in event.text for event in events)
