@@ -275,9 +275,12 @@ def test_damage_in_the_middle_names_the_frame(tmp_path: Path, codec: str, suffix
     damaged.write_bytes(data)
     at = clip.pts.tolist().index(hurt.pts)
     got = []
-    with pytest.raises(InputError, match=r"frame \d+ \(at \d\.\d\d s\) cannot be decoded"):
+    with pytest.raises(InputError, match=r"frame \d+ \(at \d\.\d\d s\) cannot be decoded|is cut off") as raised:
         for frame in read(probe(damaged)):
             got.append(frame.index)
+    if "cut off" in str(raised.value):
+        assert suffix == ".mkv"  # a cluster whose sizes no longer add up reads as the end of the file
+        return
     assert got == list(range(len(got)))
     assert at - 20 < len(got) <= at + 4  # the picture hurt, or one it was held back for
 

@@ -33,6 +33,7 @@ from .judge import report
 from .judge.measure import Measures, contact_frames, measure
 from .learn import checkpoint
 from .learn.checkpoint import Trained
+from .learn.data import usable_rows
 from .learn.model import SIDES
 from .learn.train import train as train_network
 from .media.flow import ordered_map
@@ -109,6 +110,7 @@ def train(
     """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings."""
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
+        usable_rows(sets[side], recipe)  # before anything is written
     trained = Trained(
         recipe,
         people={side: sets[side].person for side in SIDES},

@@ -123,9 +123,13 @@ def resume(model: Path, network: Network, average: Network, optimizer: Optimizer
     generator.set_state(moments.pop("random"))
     kept = optimizer.state_dict()
     kept["state"] = {}
+    weights = list(network.parameters())
     for name, value in moments.items():
         index, key = name.split(".", 1)
-        kept["state"].setdefault(int(index), {})[key] = value
+        weight = weights[int(index)]
+        # Fused optimizers walk memory in order, so a moment must lie in memory as its weight does.
+        laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+        kept["state"].setdefault(int(index), {})[key] = laid.detach()
     optimizer.load_state_dict(kept)
     try:
         return State(**json.loads((folder / "state.json").read_text()))

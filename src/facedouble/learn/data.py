@@ -48,25 +48,33 @@ class Canvases:
         return Seen(sampled[:, :3], self.acting.to(device)), sampled[:, 3:4]
 
 
-def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
-    """The set's crops at the recipe's scale, spread evenly over the set where it has more than 6000.
+def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
+    """The set's rows that have a crop.
 
-    Raises FaceError where there are fewer than about 30 faces, or where the crops show less than the recipe asks for.
+    Raises FaceError where there are fewer than 30, or where the crops show less than the recipe asks for.
     """
-    import cv2
-
     rows = faces.rows_with_crops()
     if len(rows) < MINIMUM_FACES:
         raise FaceError(
             f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are "
             "better): extract a longer clip."
         )
-    shown = faces.recipe.coverage
-    if shown < recipe.coverage:
+    if faces.recipe.coverage < recipe.coverage:
         raise FaceError(
-            f"{faces.path}: its crops show {shown} face squares, the model needs {recipe.coverage}. "
+            f"{faces.path}: its crops show {faces.recipe.coverage} face squares, the model needs {recipe.coverage}. "
             f"Extract again with --coverage {recipe.coverage} or more."
         )
+    return rows
+
+
+def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
+    """The set's crops at the recipe's scale, spread evenly over the set where it has more than 6000.
+
+    Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
+    """
+    import cv2
+
+    rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
     if len(rows) > MOST_FACES:
         rows = rows[np.linspace(0, len(rows) - 1, MOST_FACES).round().astype(int)]
     side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
