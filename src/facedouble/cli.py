@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 CONSENT_HELP = (
     'consent record, "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), or a consent .toml file'
 )
+
+
+def run() -> None:
+    """What the command `facedouble` starts: `main`, without the log lines that MediaPipe's own libraries print.
+
+    They go straight to file descriptor 2 and cannot be turned off, so that is closed to them and errors keep a copy.
+    FACEDOUBLE_LOGS=1 lets them through.
+    """
+    if not os.environ.get("FACEDOUBLE_LOGS"):
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device, not a path of ours
+            os.dup2(nowhere.fileno(), 2)
+    main()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -415,4 +429,4 @@ def _demo(options: argparse.Namespace, stopped: Flag) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run()
