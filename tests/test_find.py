@@ -63,7 +63,7 @@ def test_a_face_is_found_in_every_frame(found_a: Faces) -> None:
 
 
 def test_identity_is_measured_now_and_then_only(found_a: Faces) -> None:
-    np.testing.assert_array_equal(np.nonzero(~np.isnan(found_a.embedding[:, 0]))[0], np.arange(0, 144, 15))
+    np.testing.assert_array_equal(np.nonzero(~np.isnan(found_a.embedding[:, 0]))[0], np.arange(0, 144, 30))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_faces_that_are_too_small_are_left_out(far_away: tuple[Picture, NDArray[
 
 def test_descriptors_tell_people_apart(faces_a: FaceSet, faces_b: FaceSet) -> None:
     a, b = (measured(faces.faces) for faces in (faces_a, faces_b))
-    assert len(a) == len(b) == 3
+    assert len(a) == len(b) == 2
     within = [distance(rows, row).max() for rows in (a, b) for row in rows]
     between = [distance(a, row).min() for row in b]
     assert max(within) < SAME_PERSON
