@@ -53,7 +53,7 @@ def weights(model: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("preset", ["compact", "classic"])
 def test_an_answer_is_a_face_and_a_mask(preset: str) -> None:
     recipe = TrainRecipe.of(preset, widths=(16, 32, 64), size_px=32, latent=64)
-    seen = data.Seen(torch.rand(2, 3, 32, 32), torch.zeros(2, 54))
+    seen = data.Seen(torch.rand(2, 3, 32, 32), torch.zeros(2, 54), torch.rand(2, 3, 32, 32))
     with torch.no_grad():
         answers = Network(recipe)(seen, seen)
     for answer in answers:
@@ -140,7 +140,7 @@ def test_similarity_is_one_for_the_same_and_falls_with_noise() -> None:
 
 def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
     a = data.load(sets["a"], SMALL)
-    dark = data.Canvases((a.pixels.float() * 0.5).byte(), a.size_px, a.acting)
+    dark = replace(a, pixels=(a.pixels.float() * 0.5).byte())
     dark.pixels[:, 3:] = a.pixels[:, 3:]
     matched = data.match_colour(dark, a)
     inside = a.pixels[:, 3:4].expand(-1, 3, -1, -1) > 127

@@ -183,7 +183,7 @@ def convert(
     faces = yield from _faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
-    swapper = Swapper(network, trained.recipe, recipe, place)
+    swapper = Swapper(network, trained.recipe, recipe)
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import FACE_OVAL, LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE
+from ..geometry import (
+    FACE_OVAL,
+    INNER_LIPS,
+    LEFT_BROW,
+    LEFT_EYE,
+    LEFT_IRIS,
+    LIPS,
+    NOSTRILS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+)
 
 
 def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -20,6 +31,26 @@ def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
 def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: eyes, brows and mouth, which carry the expression, with a margin of 4% of the face's width."""
     return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS))
+
+
+def drawing(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(3, H, W) 0..255: what landmarks (478, 2) say of a face, drawn: the face; eyes, brows and lips; and inside these
+    irises, the open mouth, and the nostrils."""
+    import cv2
+
+    face = face_mask(points, size)
+    features, inner = np.zeros_like(face), np.zeros_like(face)
+    for part in (RIGHT_EYE, LEFT_EYE, RIGHT_BROW, LEFT_BROW, LIPS):
+        features = np.maximum(features, _outline(points, size, part))
+    for iris, eye in ((RIGHT_IRIS, RIGHT_EYE), (LEFT_IRIS, LEFT_EYE)):
+        ring = points[iris]
+        disc = np.zeros_like(face)
+        radius = float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
+        centre = np.round(ring.mean(0) * 16).astype(int).tolist()
+        cv2.circle(disc, centre, round(radius * 16), 255, -1, cv2.LINE_AA, 4)
+        inner = np.maximum(inner, np.minimum(disc, _outline(points, size, eye)))
+    inner = np.maximum(inner, _outline(points, size, INNER_LIPS))
+    return np.stack([face, features, np.maximum(inner, _fill(points, size, NOSTRILS))])
 
 
 def skin_mask(points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -45,4 +76,13 @@ def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) ->
     hull = cv2.convexHull(points[indices].astype(np.float32))
     # Sixteenths of a pixel, so that the mask moves as smoothly as the landmarks.
     cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 255, lineType=cv2.LINE_AA, shift=4)
+    return mask
+
+
+def _outline(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]) -> NDArray[np.uint8]:
+    """A closed outline filled, which need not be convex."""
+    import cv2
+
+    mask = np.zeros(size[::-1], np.uint8)
+    cv2.fillPoly(mask, [np.round(points[ring] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return mask

@@ -100,7 +100,7 @@ def _bridge(faces: Faces) -> Faces:
 
 
 def smooth(faces: Faces, rate: float) -> Faces:
-    """Landmarks with the finder's noise taken off, track by track, without lag.
+    """Landmarks, angles and expressions with the finder's noise taken off, track by track, without lag.
 
     A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick
     motions; tracks end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry
@@ -109,6 +109,7 @@ def smooth(faces: Faces, rate: float) -> Faces:
     from scipy.signal import savgol_filter
 
     points, boxes = faces.points.copy(), faces.box.copy()
+    pose, expression = faces.pose.copy(), faces.expression.copy()
     window = max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
     for number in np.unique(faces.track):
         rows = np.nonzero(faces.track == number)[0]
@@ -116,4 +117,10 @@ def smooth(faces: Faces, rate: float) -> Faces:
         if length >= 3 + (length > 3):
             points[rows] = savgol_filter(points[rows], length, 2, axis=0, mode="interp")
             boxes[rows] = [box_around(face) for face in points[rows]]
-    return replace(faces, points=points, box=boxes)
+            pose[rows] = savgol_filter(np.unwrap(pose[rows], axis=0), length, 2, axis=0, mode="interp")
+            expression[rows] = savgol_filter(expression[rows], length, 2, axis=0, mode="interp")
+    return replace(faces, points=points, box=boxes, pose=_wrapped(pose), expression=np.clip(expression, 0, 1))
+
+
+def _wrapped(angles: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi, np.float32)

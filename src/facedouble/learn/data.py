@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from ..curate.faceset import FaceSet
 from ..errors import FaceError
-from ..find.mask import face_mask, feature_mask
+from ..faces import LANDMARKS
+from ..find.mask import drawing, feature_mask
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import TrainRecipe
 from .model import Seen
+from .shape import carried
 
 MINIMUM_FACES = 30
 MOST_FACES = 6000
@@ -29,9 +31,14 @@ class Canvases:
     """Faces a little wider than the network's picture, so that it can be moved about in them."""
 
     pixels: Tensor
-    """(n, 5, C, C) uint8: RGB, the face's mask, and that of its eyes, brows and mouth"""
+    """(n, 7, C, C) uint8: RGB, the drawing of the landmarks (see find.mask.drawing; its first is the face's mask), and
+    the mask of eyes, brows and mouth"""
     size_px: int
     """S, the side of the network's picture, at the same scale as C"""
+    square_px: float
+    """the width of a face square, at the same scale"""
+    points: NDArray[np.float32]
+    """(n, 478, 2) landmarks in the canvas"""
     acting: Tensor
     """(n, 54) see Faces.acting"""
 
@@ -39,13 +46,21 @@ class Canvases:
         return len(self.pixels)
 
     def __getitem__(self, rows: Tensor | NDArray[np.int64]) -> Canvases:
-        return Canvases(self.pixels[rows], self.size_px, self.acting[rows])
+        return replace(self, pixels=self.pixels[rows], points=self.points[rows], acting=self.acting[rows])
+
+    def redrawn(self, offset: Tensor) -> Canvases:
+        """A's faces with the drawings that B's decoder is shown, in B's shape; `offset` as in learn.shape."""
+        pixels, size = self.pixels.clone(), (self.pixels.shape[-1], self.pixels.shape[-2])
+        points = carried(self.points, self.acting.numpy(), offset.cpu().numpy(), self.square_px)
+        for picture, face in zip(pixels, points, strict=True):
+            picture[3:6] = torch.from_numpy(drawing(face, size))
+        return replace(self, pixels=pixels, points=points)
 
     def centred(self, device: torch.device) -> tuple[Seen, Tensor]:
         """The faces as the network is shown them, unmoved, and their masks (n, 1, S, S) in 0..1."""
         grid = _grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
         sampled = _sample(self.pixels.to(device).float() / 255, grid)
-        return Seen(sampled[:, :3], self.acting.to(device)), sampled[:, 3:4]
+        return Seen(sampled[:, :3], self.acting.to(device), sampled[:, 3:6]), sampled[:, 3:4]
 
 
 def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
@@ -82,30 +97,32 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),
     )
-    pixels = np.empty((len(rows), 5, side, side), np.uint8)
+    pixels = np.empty((len(rows), 7, side, side), np.uint8)
+    points = np.empty((len(rows), LANDMARKS, 2), np.float32)
     for place, row in enumerate(rows):
         crop = faces.read_crop(int(row))
         canvas = cv2.warpAffine(crop, to_canvas, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
-        points = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
+        points[place] = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
         pixels[place, :3] = canvas.transpose(2, 0, 1)
-        pixels[place, 3] = face_mask(points, (side, side))
-        pixels[place, 4] = feature_mask(points, (side, side))
-    return Canvases(torch.from_numpy(pixels), recipe.size_px, torch.from_numpy(faces.faces.acting()[rows]))
+        pixels[place, 3:6] = drawing(points[place], (side, side))
+        pixels[place, 6] = feature_mask(points[place], (side, side))
+    acting = torch.from_numpy(faces.faces.acting()[rows])
+    return Canvases(torch.from_numpy(pixels), recipe.size_px, recipe.size_px / recipe.coverage, points, acting)
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
     """`canvases` with mean and spread of their faces' colour, all together, brought to those of `like`, in CIELAB.
 
     Both sides then come to the encoder in one light on the whole, so that it need not learn two, and B's decoder
-    answers in
-    A's colours. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
+    answers in A's
+    colours. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
     """
     (mean, spread), (wanted, wanted_spread) = _colour_of(canvases), _colour_of(like)
     pixels = canvases.pixels.clone()
     for picture in pixels:
         matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
         picture[:3] = torch.from_numpy(_from_lab(matched))
-    return Canvases(pixels, canvases.size_px, canvases.acting)
+    return replace(canvases, pixels=pixels)
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -150,8 +167,7 @@ def batches(
     """For ever: input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, on `device`.
 
     Input and target are the same face under the same movement and colour; the input is warped besides, so that the
-    encoder
-    must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint keeps.
+    encoder must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint keeps.
     """
     while True:
         rows = torch.randint(len(canvases), (recipe.batch,), generator=generator)
@@ -162,8 +178,8 @@ def batches(
         warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
         gain, tone = _colour(recipe, generator, device)
         keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
-        seen = Seen(recolour(warped, gain, tone), canvases.acting[rows].to(device), keep)
-        yield seen, recolour(target[:, :3], gain, tone), target[:, 3:]
+        seen = Seen(recolour(warped, gain, tone), canvases.acting[rows].to(device), target[:, 3:6], keep)
+        yield seen, recolour(target[:, :3], gain, tone), target[:, [3, 6]]
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..faces import ACTING
+from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
 
 SIDES = ("a", "b")
@@ -29,6 +29,8 @@ class Seen:
     """(n, 3, S, S)"""
     acting: Tensor
     """(n, 54) see Faces.acting"""
+    drawing: Tensor
+    """(n, 3, S, S) see find.mask.drawing; for the other person's decoder, in that person's shape"""
     keep: Tensor | None = None
     """(n, 1) 0 where the picture's code is dropped and the decoder must do with `acting`; None keeps all"""
 
@@ -46,21 +48,29 @@ class Network(nn.Module):
         )
         self.encoder = encoder(recipe)
         self.share = SharedCode(recipe.latent) if recipe.shared_code else None
+        self.reader = DrawingReader(recipe) if recipe.shared_code else None
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
+        self.shape_offset: Tensor
+        # What carries A's landmarks into B's shape, see learn.shape; kept with the weights, as converting needs it.
+        self.register_buffer("shape_offset", torch.zeros(3, LANDMARKS, 2))
 
     def forward(self, a: Seen, b: Seen) -> tuple[Tensor, Tensor]:
         """Both sides rebuilt, in one pass through the encoder: (n, 4, S, S) and (m, 4, S, S)."""
-        codes = self.encoder(torch.cat([a.pictures, b.pictures])).split([len(a.pictures), len(b.pictures)])
-        if self.share is not None:
+        counts = [len(a.pictures), len(b.pictures)]
+        codes = self.encoder(torch.cat([a.pictures, b.pictures])).split(counts)
+        hints: list[list[Tensor]] = [[], []]
+        if self.share is not None and self.reader is not None:
             codes = [self.share(code, seen, of) for code, seen, of in zip(codes, (a, b), SIDES, strict=True)]
-        return self.decoders["a"](codes[0]), self.decoders["b"](codes[1])
+            levels = self.reader(torch.cat([a.drawing, b.drawing]))
+            hints = [list(level) for level in zip(*(level.split(counts) for level in levels), strict=True)]
+        return self.decoders["a"](codes[0], hints[0]), self.decoders["b"](codes[1], hints[1])
 
     def rebuild(self, seen: Seen, of: str, by: str) -> Tensor:
         """(n, 4, S, S): faces of side `of` through the encoder, and by the decoder of side `by`."""
-        code = self.encoder(seen.pictures)
-        if self.share is not None:
-            code = self.share(code, seen, of)
-        result: Tensor = self.decoders[by](code)
+        code, hints = self.encoder(seen.pictures), []
+        if self.share is not None and self.reader is not None:
+            code, hints = self.share(code, seen, of), self.reader(seen.drawing)
+        result: Tensor = self.decoders[by](code, hints)
         return result
 
 
@@ -152,18 +162,43 @@ class CompactEncoder(nn.Module):
         return result
 
 
+class DrawingReader(nn.Module):
+    """A drawing (n, 3, S, S) as hints for a compact decoder, added to its features: one per level but the coarsest."""
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__()
+        widths = recipe.widths[:-1]
+        self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1))
+        self.further = nn.ModuleList(
+            nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv2d(width, wider, 3, stride=2, padding=1))
+            for width, wider in pairwise(widths)
+        )
+
+    def forward(self, drawing: Tensor) -> list[Tensor]:
+        """From coarse to fine, as the decoder goes."""
+        levels = [self.first(drawing)]
+        for layer in self.further:
+            levels.append(layer(levels[-1]))
+        return levels[::-1]
+
+
 class CompactDecoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         widths, side = recipe.widths[::-1], _coarse_px(recipe)
-        self.spread = nn.Linear(recipe.latent, widths[0] * side**2)
-        layers: list[nn.Module] = [nn.Unflatten(1, (widths[0], side, side)), Residual(widths[0])]
-        for width, narrower in pairwise(widths):
-            layers += [Upscale(width, narrower), Residual(narrower)]
-        self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
+        self.spread = nn.Sequential(
+            nn.Linear(recipe.latent, widths[0] * side**2), nn.Unflatten(1, (widths[0], side, side)), Residual(widths[0])
+        )
+        self.upscales = nn.ModuleList(Upscale(width, narrower) for width, narrower in pairwise(widths))
+        self.residuals = nn.ModuleList(Residual(width) for width in widths[1:])
+        self.picture = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
 
-    def forward(self, code: Tensor) -> Tensor:
-        return torch.sigmoid(functional.pixel_shuffle(self.layers(self.spread(code)), 4).float())
+    def forward(self, code: Tensor, hints: list[Tensor]) -> Tensor:
+        x = self.spread(code)
+        for level, (upscale, residual) in enumerate(zip(self.upscales, self.residuals, strict=True)):
+            x = upscale(x)
+            x = residual(x + hints[level] if hints else x)
+        return torch.sigmoid(functional.pixel_shuffle(self.picture(x), 4).float())
 
 
 class ClassicEncoder(nn.Module):
@@ -194,7 +229,7 @@ class ClassicDecoder(nn.Module):
         layers = [Upscale(width, narrower, _SLOPE) for width, narrower in pairwise(widths)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 4, 5, padding=2))
 
-    def forward(self, code: Tensor) -> Tensor:
+    def forward(self, code: Tensor, hints: list[Tensor]) -> Tensor:
         return torch.sigmoid(self.layers(code).float())
 
 

@@ -23,6 +23,7 @@ from . import checkpoint, data
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
 from .score import Judge, Score
+from .shape import shape_offset
 
 _AVERAGE_EVERY = 4
 _WARM_UP_STEPS = 50
@@ -52,6 +53,10 @@ def train(
 
     faces = {side: data.load(sets[side], recipe) for side in SIDES}
     faces["b"] = data.match_colour(faces["b"], faces["a"])
+    if not state.step:
+        offset = torch.from_numpy(_shape_offset(faces))
+        for weights in (network, average):
+            weights.shape_offset.copy_(offset)
     parts = {side: data.split(len(faces[side])) for side in SIDES}
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
@@ -98,6 +103,11 @@ def train(
         yield from _score(model, state, loss, average, judge, held, place)
         checkpoint.save(model, state, network, average, optimizer, generator)
     yield Note(f"training ended after {state.step} steps, {state.seconds / 60:.1f} minutes: {ending}")
+
+
+def _shape_offset(faces: dict[str, data.Canvases]) -> NDArray[np.float32]:
+    a, b = (faces[side] for side in SIDES)
+    return shape_offset((a.points / a.square_px, b.points / b.square_px), (a.acting.numpy(), b.acting.numpy()))
 
 
 def _channels_last(network: Network) -> Network:
@@ -197,13 +207,14 @@ def _score(
 def preview(network: Network, held: dict[str, data.Canvases], device: torch.device) -> NDArray[np.uint8]:
     """(rows * S, 5 * S, 3) uint8: A, A->A, A->B, B, B->B for a few held-out faces."""
     network.eval()
-    seen = {}
+    chosen = {}
     for side in SIDES:
         rows = np.linspace(0, len(held[side]) - 1, _PREVIEW_FACES).round().astype(np.int64)
-        seen[side] = held[side][rows].centred(device)[0]
-    a, b = seen["a"], seen["b"]
-    rebuilt = [network.rebuild(a, "a", by)[:, :3] for by in SIDES]
-    columns = [a.pictures, *rebuilt, b.pictures, network.rebuild(b, "b", "b")[:, :3]]
+        chosen[side] = held[side][rows]
+    a, b = (chosen[side].centred(device)[0] for side in SIDES)
+    as_b = chosen["a"].redrawn(network.shape_offset).centred(device)[0]
+    a_a, a_b = network.rebuild(a, "a", "a")[:, :3], network.rebuild(as_b, "a", "b")[:, :3]
+    columns = [a.pictures, a_a, a_b, b.pictures, network.rebuild(b, "b", "b")[:, :3]]
     network.train()
     sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     result: NDArray[np.uint8] = (sheet.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..find.crop import crop_face
@@ -28,7 +27,6 @@ class Swapper:
     network: Network
     trained: TrainRecipe
     recipe: ConvertRecipe
-    device: torch.device
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
@@ -43,9 +41,8 @@ class Swapper:
         x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
         if x1 - x0 < 8 or y1 - y0 < 8:
             return pixels, (0, 0, 0, 0)
-        face, mask = predict(
-            self.network, crop_face(pixels, to_crop, size).astype(np.float32) / most, acting, self.device
-        )
+        crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
+        face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
         plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
         face, alpha, points = _into_region(face, mask, points, to_crop, box)
         if self.recipe.colour == "reinhard":

@@ -1,0 +1,45 @@
+"""One person's landmarks carried into another's shape, with the expression and the angle kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..faces import LANDMARKS
+
+_RIDGE = 1e-3
+
+
+def shape_offset(
+    points: tuple[NDArray[Any], NDArray[Any]], acting: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[np.float32]:
+    """(3, 478, 2): how B's aligned landmarks differ from A's in the same expression, in face squares: at angle 0, and
+    what each half radian of yaw and of pitch adds.
+
+    `points` are both people's (n, 478, 2) aligned, in face squares, `acting` (n, 54) what they do (Faces.acting). One
+    ridge regression explains all landmarks by a person's own shape and its parallax, linear in the angles, and by what
+    all faces have in common: the blendshapes' effect and the angles' second order. So a person who smiles through the
+    whole clip is not taken for one with a wide mouth.
+    """
+    left, right = [], []
+    for person, (where, what) in enumerate(zip(points, acting, strict=True)):
+        angles = what[:, -2:].astype(np.float64)
+        own = np.column_stack([np.ones(len(what)), angles])
+        shared = np.column_stack([what[:, :-2], angles**2, angles.prod(1)])
+        both = np.zeros((len(what), 6))
+        both[:, 3 * person : 3 * person + 3] = own
+        weight = 1 / np.sqrt(len(what))  # each person counts as much as the other
+        left.append(weight * np.column_stack([both, shared]))
+        right.append(weight * where.reshape(len(where), -1))
+    known, wanted = np.concatenate(left), np.concatenate(right)
+    penalty = _RIDGE * np.array([0, 1, 1, 0, 1, 1, *[1] * (known.shape[1] - 6)])
+    solved = np.linalg.solve(known.T @ known + np.diag(penalty), known.T @ wanted)
+    return (solved[3:6] - solved[:3]).reshape(3, LANDMARKS, 2).astype(np.float32)
+
+
+def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], square_px: float) -> NDArray[np.float32]:
+    """A's aligned landmarks (..., 478, 2) px as B would show them, where a face square is `square_px` wide."""
+    coefficients = np.concatenate([np.ones_like(acting[..., :1]), acting[..., -2:]], -1)
+    return np.asarray(points + square_px * np.tensordot(coefficients, offset, 1), np.float32)
