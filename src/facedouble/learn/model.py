@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
+from .shape import rest, shape_offset
 
 SIDES = ("a", "b")
 _SLOPE = 0.1
@@ -41,6 +44,8 @@ class Network(nn.Module):
     A picture is (n, 3, S, S) in 0..1; a decoder's answer is (n, 4, S, S): RGB and mask, in 0..1.
     """
 
+    shape_offset: Tensor
+
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         encoder, decoder = (
@@ -50,9 +55,17 @@ class Network(nn.Module):
         self.share = SharedCode(recipe.latent) if recipe.shared_code else None
         self.reader = DrawingReader(recipe) if recipe.shared_code else None
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
-        self.shape_offset: Tensor
         # What carries A's landmarks into B's shape, see learn.shape; kept with the weights, as converting needs it.
         self.register_buffer("shape_offset", torch.zeros(3, LANDMARKS, 2))
+
+    def meet(self, points: dict[str, NDArray[np.float32]], acting: dict[str, NDArray[np.float32]]) -> None:
+        """Take both people's measures, see learn.shape: `points` aligned, in face squares, and `acting`."""
+        if self.share is None:
+            return
+        resting = {side: rest(acting[side]) for side in SIDES}
+        offset = shape_offset([points[side] for side in SIDES], [acting[side] - resting[side] for side in SIDES])
+        self.shape_offset.copy_(torch.from_numpy(offset))
+        self.share.rest.copy_(torch.from_numpy(np.stack(list(resting.values()))))
 
     def forward(self, a: Seen, b: Seen) -> tuple[Tensor, Tensor]:
         """Both sides rebuilt, in one pass through the encoder: (n, 4, S, S) and (m, 4, S, S)."""
@@ -77,12 +90,16 @@ class Network(nn.Module):
 class SharedCode(nn.Module):
     """What makes one person's codes mean something to the other's decoder.
 
-    Each person's codes are normalised by themselves, and the measured expression and angle, which mean the same on
-    every face, are added. In part of the training the decoder gets only the latter, so that it learns to obey it.
+    Each person's codes are normalised by themselves, and the measured expression, counted from the person's rest (see
+    learn.shape), and angle, which mean the same on every face, are added. In part of the training the decoder gets only
+    the latter, so that it learns to obey it.
     """
+
+    rest: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.register_buffer("rest", torch.zeros(len(SIDES), ACTING))
         self.norms = nn.ModuleDict({side: PersonNorm(width) for side in SIDES})
         self.acting = nn.Sequential(nn.Linear(ACTING, 256), nn.LeakyReLU(_SLOPE), nn.Linear(256, width))
 
@@ -90,7 +107,7 @@ class SharedCode(nn.Module):
         code = self.norms[of](code)
         if seen.keep is not None:
             code = code * seen.keep
-        result: Tensor = code + self.acting(seen.acting)
+        result: Tensor = code + self.acting(seen.acting - self.rest[SIDES.index(of)])
         return result
 
 

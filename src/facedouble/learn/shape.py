@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,29 @@ from numpy.typing import NDArray
 from ..faces import LANDMARKS
 
 _RIDGE = 1e-3
+_REST = 20
 
 
-def shape_offset(
-    points: tuple[NDArray[Any], NDArray[Any]], acting: tuple[NDArray[Any], NDArray[Any]]
-) -> NDArray[np.float32]:
+def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
+    """(54,) what a person's resting face is read as, from all that the person does (n, 54); 0 for the angles.
+
+    Blendshapes are read from landmarks, so that high brows are read as raised ones. Most of them are at rest most of
+    the time, so their 20th percentile over a clip is near what the shape alone reads. Measured on a real pair, the swap
+    comes closest to B with more, and keeps the expression best with less.
+    """
+    resting = np.percentile(acting, _REST, axis=0)
+    resting[-2:] = 0
+    return np.asarray(resting, np.float32)
+
+
+def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """(3, 478, 2): how B's aligned landmarks differ from A's in the same expression, in face squares: at angle 0, and
     what each half radian of yaw and of pitch adds.
 
-    `points` are both people's (n, 478, 2) aligned, in face squares, `acting` (n, 54) what they do (Faces.acting). One
-    ridge regression explains all landmarks by a person's own shape and its parallax, linear in the angles, and by what
-    all faces have in common: the blendshapes' effect and the angles' second order. So a person who smiles through the
-    whole clip is not taken for one with a wide mouth.
+    `points` are both people's (n, 478, 2) aligned, in face squares, `acting` (n, 54) what they do, counted from their
+    own rest. One ridge regression explains all landmarks by a person's own shape and its parallax, linear in the
+    angles, and by what all faces have in common: the blendshapes' effect and the angles' second order. So a person who
+    smiles more than the other is not taken for one with a wide mouth.
     """
     left, right = [], []
     for person, (where, what) in enumerate(zip(points, acting, strict=True)):

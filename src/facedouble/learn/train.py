@@ -23,7 +23,6 @@ from . import checkpoint, data
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
 from .score import Judge, Score
-from .shape import shape_offset
 
 _AVERAGE_EVERY = 4
 _WARM_UP_STEPS = 50
@@ -54,9 +53,11 @@ def train(
     faces = {side: data.load(sets[side], recipe) for side in SIDES}
     faces["b"] = data.match_colour(faces["b"], faces["a"])
     if not state.step:
-        offset = torch.from_numpy(_shape_offset(faces))
         for weights in (network, average):
-            weights.shape_offset.copy_(offset)
+            weights.meet(
+                {side: faces[side].points / faces[side].square_px for side in SIDES},
+                {side: faces[side].acting.numpy() for side in SIDES},
+            )
     parts = {side: data.split(len(faces[side])) for side in SIDES}
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
@@ -103,11 +104,6 @@ def train(
         yield from _score(model, state, loss, average, judge, held, place)
         checkpoint.save(model, state, network, average, optimizer, generator)
     yield Note(f"training ended after {state.step} steps, {state.seconds / 60:.1f} minutes: {ending}")
-
-
-def _shape_offset(faces: dict[str, data.Canvases]) -> NDArray[np.float32]:
-    a, b = (faces[side] for side in SIDES)
-    return shape_offset((a.points / a.square_px, b.points / b.square_px), (a.acting.numpy(), b.acting.numpy()))
 
 
 def _channels_last(network: Network) -> Network:
