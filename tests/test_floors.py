@@ -22,7 +22,7 @@ INSIDE = {
     "curate": ["faceset", "collect"],
     "learn": ["shape", "model", "losses", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face"],
-    "judge": ["measure", "report"],
+    "judge": ["container", "picture", "measure", "verdict", "report"],
 }
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
 

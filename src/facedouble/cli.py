@@ -125,8 +125,26 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )
+    convert.add_argument("--judge", action="store_true", help="then measure it, and write a report beside it")
     _convert_options(convert)
     _machine_options(convert)
+
+    judge = _command(
+        commands, "judge", _judge, "measure a finished swap against its original, whoever made it",
+        "--target A.mp4 --swap out.mp4 --source B.mp4",
+    )  # fmt: skip
+    judge.add_argument("--target", type=Path, required=True, metavar="A", help="the original clip")
+    judge.add_argument("--swap", type=Path, required=True, metavar="SWAP", help="the swapped clip")
+    judge.add_argument(
+        "--source", type=Path, required=True, metavar="B", help="footage of the person whose face was put on"
+    )
+    judge.add_argument("--truth", type=Path, metavar="CLIP", help="the known answer, where there is one (rendered)")
+    judge.add_argument("--person", type=Path, metavar="PICTURE", help="who was replaced, where A shows several people")
+    judge.add_argument(
+        "-o", "--output", type=_named, help="folder for the report (default: the swap's name with .judge)"
+    )
+    judge.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    judge.add_argument("--workers", type=int, metavar="N", help="stretches judged side by side (default: one a core)")
 
     verify = _command(commands, "verify", _verify, "read the Content Credential of a file back")
     verify.add_argument("file", type=Path, metavar="FILE", help="a video, a picture, or a folder of pictures")
@@ -337,9 +355,15 @@ def _convert_recipe(options: argparse.Namespace) -> Any:
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
     from . import device
 
+    return device.choose(options.device), _workers(options)
+
+
+def _workers(options: argparse.Namespace) -> int:
+    from . import device
+
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: expected 1 or more.")
-    return device.choose(options.device), options.workers or device.cores()
+    return options.workers or device.cores()
 
 
 def _extract(options: argparse.Namespace, _stopped: Flag) -> None:
@@ -372,7 +396,32 @@ def _convert(options: argparse.Namespace, _stopped: Flag) -> None:
     device, workers = _machine(options)
     from . import stages
 
-    _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
+    done = _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
+    if options.judge:
+        from .console import print_measures
+
+        folder = options.output.with_suffix(".judge")
+        print_measures(_listen(stages.judge_conversion(done, options.model, folder, None, workers), options))
+
+
+def _judge(options: argparse.Namespace, _stopped: Flag) -> None:
+    import json
+
+    from . import stages
+    from .console import print_measures
+
+    folder = options.output or options.swap.with_suffix(".judge")
+    found = _listen(
+        stages.judge_clips(
+            options.target, options.swap, options.source, options.truth, folder, options.person, _workers(options)
+        ),
+        options,
+    )
+    if options.json:
+        report = json.loads((folder / "report.json").read_text())
+        print(json.dumps({name: report[name] for name in ("measures", "verdicts")}, indent=2))
+    else:
+        print_measures(found)
 
 
 def _verify(options: argparse.Namespace, _stopped: Flag) -> int:

@@ -89,14 +89,11 @@ def _shown(path: Path) -> str:
 
 
 def print_measures(found: Measures) -> None:
-    """A table of the measures with goals and verdicts on standard output."""
-    from .judge.report import lines
+    """A table of the measures with what is good and verdicts on standard output."""
+    from .judge.verdict import lines
 
-    rows = [
-        (line.name, line.value, line.goal, {True: "good", False: "missed", None: ""}[line.good])
-        for line in lines(found)
-    ]
-    _table(("measure", "found", "goal", ""), rows)
+    rows = [(line.name, line.value, line.goal, line.verdict) for line in lines(found)]
+    _table(("measure", "found", "good", ""), rows)
 
 
 def print_checks(checks: Sequence[Check]) -> None:

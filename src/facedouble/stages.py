@@ -26,11 +26,11 @@ from .faces import Faces
 from .find.finder import to_8_bit
 from .find.identity import Identity, mean_embedding
 from .find.landmarks import Landmarker
-from .find.person import pick
+from .find.person import pick, sampled_identity
 from .find.search import search
 from .footage import Clip, Frame
 from .judge import report
-from .judge.measure import Measures, contact_frames, measure
+from .judge.measure import Measures, measure
 from .learn import checkpoint
 from .learn.checkpoint import Trained
 from .learn.data import usable_rows
@@ -266,27 +266,59 @@ def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def judge(
-    done: Converted, sets: dict[str, FaceSet], folder: Path, training: str, truth: Path | None, workers: int
+    done: Converted,
+    identities: dict[str, NDArray[np.float32]],
+    folder: Path,
+    about: dict[str, str],
+    truth: Path | None,
+    workers: int,
 ) -> Generator[Event, None, Measures]:
-    """Measure a conversion and write report.html, report.json and contact-sheet.png into `folder`."""
-    swap = probe(done.path)
-    means = {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}
-    known = probe(truth) if truth else None
-    found = yield from measure(done.clip, swap, done.faces, means["a"], means["b"], known, workers)
-    rows = done.faces.frame[np.linspace(0, len(done.faces) - 1, 6).round().astype(int)].tolist()
-    titles = ["A, the performance", "the swap", *(["the known answer"] if known else [])]
-    pictures = zip(*(contact_frames(clip, rows) for clip in (done.clip, swap, known) if clip), strict=True)
+    """Measure a conversion and write report.html, report.json, contact-sheet.png and worst-frames.png into `folder`.
+
+    `identities` are both people's mean descriptors (128,); `about` says who they are and how the model was trained.
+    """
+    clips = {"A": done.clip, "swap": probe(done.path), **({"known answer": probe(truth)} if truth else {})}
+    found = yield from measure(
+        done.clip, clips["swap"], done.faces, identities["a"], identities["b"], clips.get("known answer"), workers
+    )
     with output_errors(folder):
-        report.save_picture(folder / "contact-sheet.png", report.sheet(pictures, titles))
-        about = {
-            "output": done.path.name,
-            "people": f"{sets['b'].person}'s face on {sets['a'].person}'s performance",
-            "training": training,
-        }
-        page = report.write(folder, found, about, folder / "contact-sheet.png")
-    yield Finished(folder / "contact-sheet.png", "contact sheet")
+        folder.mkdir(parents=True, exist_ok=True)
+        page, contact = report.write(folder, found, clips, done.faces, {"output": done.path.name, **about})
+    yield Finished(contact, "contact sheet")
     yield Finished(page, "report")
-    return found
+    return found.measures
+
+
+def judge_conversion(
+    done: Converted, model: Path, folder: Path, truth: Path | None, workers: int
+) -> Generator[Event, None, Measures]:
+    """`judge` for what `convert` has just made with a model."""
+    trained = checkpoint.read_model(model)
+    identities = {side: np.array(trained.identity[side], np.float32) for side in SIDES}
+    about = {
+        "people": f"{trained.people['b']}'s face on {trained.people['a']}'s performance",
+        "training": training_text(model),
+    }
+    return (yield from judge(done, identities, folder, about, truth, workers))
+
+
+def judge_clips(
+    target: Path, swap: Path, source: Path, truth: Path | None, folder: Path, example: Path | None, workers: int
+) -> Generator[Event, None, Measures]:
+    """`judge` for clips alone, whoever swapped them: A is searched in the target, B sampled in the source."""
+    clip = probe(target)
+    clips = [probe(other) for other in (swap, source, *([truth] if truth else []))]  # unfit ones stop it now, not later
+    work = unfinished(folder)
+    recipe = ExtractRecipe()
+    yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
+    found = yield from search(clip, recipe, work / "search", workers)
+    faces, person, how = pick(found, _example(example) if example else None, target.name)
+    yield Note(how)
+    identities = {"a": person.embedding, "b": sampled_identity(clips[1])}
+    about = {"people": f"the face of {source.name} on {target.name}"}
+    measures = yield from judge(Converted(clip, faces, swap), identities, folder, about, truth, workers)
+    shutil.rmtree(work)
+    return measures
 
 
 @dataclass(frozen=True)
@@ -322,7 +354,7 @@ def swap(
     if stop():
         return None
     done = yield from convert(sides["a"].clip, model, out, recipes[2], device, workers)
-    return (yield from judge(done, sets, folder, training_text(model), truth, workers))
+    return (yield from judge_conversion(done, model, folder, truth, workers))
 
 
 def training_text(model: Path) -> str:

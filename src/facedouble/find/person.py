@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from ..errors import FaceError
 from ..faces import Faces
-from .identity import SAME_PERSON, distance, mean_embedding
+from ..footage import Clip
+from ..media.reader import read
+from .finder import to_8_bit
+from .identity import SAME_PERSON, Identity, distance, mean_embedding
+from .landmarks import Landmarker
 
 # Within one clip light and lens are the same, so one person's tracks lie well inside the model's own line of 0.6.
 _SAME_IN_CLIP = 0.5
+_SAMPLES = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,3 +96,30 @@ def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[
     order = np.lexsort((-area, -mine.score, mine.frame))
     first = order[np.unique(mine.frame[order], return_index=True)[1]]
     return mine[first], person, f"{clip}: kept {text}, {len(first)} faces"
+
+
+def sampled_identity(clip: Clip) -> NDArray[np.float32]:
+    """The mean descriptor (128,) of the person most often seen in up to 40 frames spread over a clip.
+
+    Raises FaceError where there is no face, or nobody who dominates (as `pick` does).
+    """
+    identity = Identity()
+    samples: list[NDArray[np.float32]] = []
+    with Landmarker(video=False) as landmarker:
+        for index in np.unique(np.linspace(0, clip.count - 1, min(_SAMPLES, clip.count)).round().astype(int)):
+            pixels = to_8_bit(next(read(clip, int(index), int(index) + 1)).pixels)
+            samples += [identity(pixels, points) for points in landmarker(pixels).points]
+    if not samples:
+        raise FaceError(
+            f"{clip.path}: no face found. Expected footage in which the person's face can be seen; try another clip."
+        )
+    known = np.array(samples)
+    near = np.stack([distance(known, sample) < _SAME_IN_CLIP for sample in known])
+    mine = near[near.sum(1).argmax()]
+    others = near[~mine][:, ~mine].sum(1).max(initial=0)
+    if others > 0.6 * mine.sum():
+        raise FaceError(
+            f"{clip.path}: several people and none dominates ({mine.sum()} and {others} sampled faces). Give a clip of "
+            "the person meant alone."
+        )
+    return np.asarray(known[mine].mean(0), np.float32)

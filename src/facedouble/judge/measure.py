@@ -1,29 +1,40 @@
-"""A finished swap against the footage it was made from, frame by frame: who it is, what the face does, what else
-changed."""
+"""A finished swap against the footage it was made from, frame by frame: who it is, what the face does, how it sits in
+the picture, and what else changed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import FaceError, InputError
 from ..events import Progress
-from ..faces import Faces
+from ..faces import EXPRESSIONS, IDENTITY, Faces
 from ..find.finder import to_8_bit
 from ..find.identity import Identity, distance
 from ..find.landmarks import Landmarker
 from ..find.mask import face_mask
-from ..footage import Clip, Frame
-from ..geometry import ALIGNMENT_POINTS, overlap
+from ..footage import Clip
+from ..geometry import ALIGNMENT_POINTS, FACE_OVAL, overlap
 from ..media.flow import ordered_map
 from ..media.reader import read
-from ..media.sound import sound_packets
+from .container import same_sound, same_tags, same_times
+from .picture import (
+    Areas,
+    bare_neck,
+    border_gradient,
+    colour_difference,
+    gaze,
+    lab,
+    likeness,
+    mean_colour,
+    mouth_opening,
+    sharpness,
+)
 
 _STRETCH = 150
 _IDENTITIES = 60
@@ -33,7 +44,7 @@ _MOVES = 0.03
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured. Counts are frames; nan where there was nothing to measure."""
+    """What was measured, over all frames. nan where there was nothing to measure."""
 
     frames: int
     faces: int
@@ -48,37 +59,65 @@ class Measures:
     arXiv:1912.13457)"""
     pose_error: float
     """mean angle between the head's directions in swap and original, degrees"""
+    place_error: float
+    """mean distance between the skull landmarks' centres in swap and original, percent of the face's width"""
     expression: float
     """mean Pearson correlation over time of the blendshapes that move in the original"""
+    expression_error: float
+    """mean absolute difference of those blendshapes, each 0..1"""
+    gaze_error: float
+    """mean distance of the irises' places between the corners of the eyes, percent of an eye's width"""
+    mouth_error: float
+    """mean difference of the gap between the lips, percent of the nose's length"""
     jitter: float
     """mean second difference of skull landmarks over time, swap over original"""
+    flicker: float
+    """mean second difference over time of the face's mean colour (CIELAB), swap less original"""
+    seam: float
+    """mean slope of lightness across the face's border, swap over original"""
+    sharpness: float
+    """mean absolute Laplacian of lightness in the face, swap over original"""
+    sharpness_in_place: float
+    """the same, in the face over around the face, swap over original"""
+    skin_difference: float
+    """CIEDE2000 between the face's skin and that of neck and forehead, swap less original"""
     background_psnr: float
     """dB outside the face, over all frames together"""
-    same_count: bool
     same_times: bool
     same_sound: bool
-    """all sound packets of the original are in the swap, byte for byte and at the same times"""
+    same_tags: bool
     truth_psnr: float = math.nan
     """dB inside the face against the known answer, where there is one"""
+    truth_ssim: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    measures: Measures
+    frame: NDArray[np.int64]
+    """(n,) frames in which A is seen"""
+    course: dict[str, NDArray[np.float32]]
+    """measure -> (n,) its value at each of these frames; nan where there is none"""
 
 
 @dataclass
-class _Seen:
-    """Of a stretch; columns have a row for each of its frames in which A is seen."""
+class _Stretch:
+    """Sums over a stretch of frames, and a row for each in which A is seen."""
 
+    rows: list[dict[str, NDArray[np.float32] | float]] = field(default_factory=list)
     frame: list[int] = field(default_factory=list)
-    points: list[NDArray[np.float32]] = field(default_factory=list)
-    points_before: list[NDArray[np.float32]] = field(default_factory=list)
-    pose: list[NDArray[np.float32]] = field(default_factory=list)
-    pose_before: list[NDArray[np.float32]] = field(default_factory=list)
-    expression: list[NDArray[np.float32]] = field(default_factory=list)
-    expression_before: list[NDArray[np.float32]] = field(default_factory=list)
-    embedding: list[NDArray[np.float32]] = field(default_factory=list)
     outside_error: float = 0.0
     outside: float = 0.0
     truth_error: float = 0.0
     inside: float = 0.0
-    seen: int = 0
+
+
+# What a row holds, in the swap and ("before_...") in the original.
+_ROW = {
+    "skull": (len(ALIGNMENT_POINTS), 2), "pose": (3,), "expression": (EXPRESSIONS,), "gaze": (2,), "mouth": (),
+    "width": (), "colour": (3,), "sharpness": (), "around": (), "slope": (), "skin": (),
+}  # fmt: skip
+_COLUMNS = {**_ROW, **{f"before_{name}": shape for name, shape in _ROW.items()}, "identity": (IDENTITY,), "ssim": ()}
 
 
 def measure(
@@ -89,10 +128,10 @@ def measure(
     mean_b: NDArray[np.float32],
     truth: Clip | None,
     workers: int,
-) -> Generator[Progress, None, Measures]:
-    """Yields progress, returns Measures. `faces` are A's in the target; `mean_a`, `mean_b` identity descriptors (128,).
+) -> Generator[Progress, None, Judgement]:
+    """Yields progress, returns a Judgement. `faces` are A's in the target; `mean_a`, `mean_b` identities (128,).
 
-    Raises InputError where the clips differ in size or number of frames.
+    Raises InputError where the clips differ in size or number of frames, FaceError where the swap shows no face.
     """
     for other in (swap, truth):
         if other is not None and (other.size != target.size or other.count != target.count):
@@ -101,52 +140,81 @@ def measure(
                 f"{target.count} of {target.size[0]}x{target.size[1]} px of {target.path}."
             )
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    sampled = {
-        int(faces.frame[i]) for i in np.linspace(0, len(faces) - 1, min(_IDENTITIES, len(faces))).round().astype(int)
-    }
+    sampled = set(
+        faces.frame[np.linspace(0, len(faces) - 1, min(_IDENTITIES, len(faces))).round().astype(int)].tolist()
+    )
     identity = Identity()
 
-    def look(start: int) -> _Seen:
-        seen = _Seen()
+    def look(start: int) -> _Stretch:
+        seen = _Stretch()
         stop = min(start + _STRETCH, target.count)
         clips = [clip for clip in (target, swap, truth) if clip is not None]
         with Landmarker(video=True) as original, Landmarker(video=True) as changed:
             for frames in zip(*(read(clip, start, stop) for clip in clips), strict=True):
-                _compare(seen, frames, faces, row_of.get(frames[0].index), original, changed)
-                if seen.frame and seen.frame[-1] == frames[1].index and frames[1].index in sampled:
-                    seen.embedding.append(identity(to_8_bit(frames[1].pixels), seen.points[-1]))
+                index = frames[0].index
+                pixels = [to_8_bit(frame.pixels) for frame in frames]
+                row = row_of.get(index)
+                _outside(seen, pixels, faces, row)
+                if row is None:
+                    continue
+                found = _face(pixels, faces, row, (original, changed))
+                if index in sampled and "place" in found:
+                    found["identity"] = identity(pixels[1], found.pop("place"))
+                seen.rows.append({name: value for name, value in found.items() if name in _COLUMNS})
+                seen.frame.append(index)
         return seen
 
-    starts = range(0, target.count, _STRETCH)
-    parts: list[_Seen] = []
-    for number, part in enumerate(ordered_map(starts, look, workers=workers, ahead=2 * workers), 1):
+    parts: list[_Stretch] = []
+    for number, part in enumerate(
+        ordered_map(range(0, target.count, _STRETCH), look, workers=workers, ahead=2 * workers), 1
+    ):
         parts.append(part)
         yield Progress("judging", min(number * _STRETCH, target.count), target.count)
-    return _summary(parts, target, swap, mean_a, mean_b, truth is not None)
+    return _judgement(parts, target, swap, mean_a, mean_b, truth is not None)
 
 
-def _compare(
-    seen: _Seen, frames: tuple[Frame, ...], faces: Faces, row: int | None, original: Landmarker, changed: Landmarker
-) -> None:
-    before, after = to_8_bit(frames[0].pixels), to_8_bit(frames[1].pixels)
-    size = before.shape[1::-1]
-    inside = np.zeros(before.shape[:2], bool)
+def _outside(seen: _Stretch, pixels: list[NDArray[np.uint8]], faces: Faces, row: int | None) -> None:
+    before, after = pixels[:2]
+    outside = np.ones(before.shape[:2], bool)
     if row is not None:
-        seen.seen += 1
-        inside = _grown(faces.points[row], size) > 0
-        now = _at(original(before), faces.box[row])
-        then = _at(changed(after), faces.box[row])
-        if now is not None and then is not None:
-            seen.frame.append(frames[0].index)
-            for face, ending in ((then, ""), (now, "_before")):
-                for name in ("points", "pose", "expression"):
-                    getattr(seen, name + ending).append(face.columns()[name][0])
-        if len(frames) > 2:
+        size = before.shape[1::-1]
+        outside = _grown(faces.points[row], size) == 0
+        if len(pixels) > 2:
             area = face_mask(faces.points[row], size) > 127
-            seen.truth_error += _square_error(to_8_bit(frames[2].pixels)[area], after[area])
+            seen.truth_error += _square_error(pixels[2][area], after[area])
             seen.inside += 3 * float(area.sum())
-    seen.outside_error += _square_error(before[~inside], after[~inside])
-    seen.outside += 3 * float((~inside).sum())
+    seen.outside_error += _square_error(before[outside], after[outside])
+    seen.outside += 3 * float(outside.sum())
+
+
+def _face(
+    pixels: list[NDArray[np.uint8]], faces: Faces, row: int, landmarkers: tuple[Landmarker, Landmarker]
+) -> dict[str, Any]:
+    """One row; "place" are the swapped face's landmarks."""
+    found: dict[str, Any] = {}
+    looks = [_at(look(picture), faces.box[row]) for look, picture in zip(landmarkers, pixels, strict=False)]
+    for face, prefix in zip(looks, ("before_", ""), strict=True):
+        if face is not None:
+            found[prefix + "skull"] = face.points[0, ALIGNMENT_POINTS]
+            found[prefix + "pose"], found[prefix + "expression"] = face.pose[0], face.expression[0]
+            found[prefix + "gaze"], found[prefix + "mouth"] = gaze(face.points)[0], mouth_opening(face.points)[0]
+            found[prefix + "width"] = float(np.ptp(face.points[0, FACE_OVAL, 0]))
+    if looks[1] is not None:
+        found["place"] = looks[1].points[0]
+    areas = Areas.of(faces.points[row], pixels[0].shape[1::-1])
+    windows = [picture[areas.window] for picture in pixels]
+    colours = [lab(window) for window in windows[:2]]
+    neck = bare_neck(colours[0], areas)
+    for colour, prefix in zip(colours, ("before_", ""), strict=True):
+        lightness = np.ascontiguousarray(colour[..., 0])
+        found[prefix + "colour"] = mean_colour(colour, areas.face)
+        found[prefix + "sharpness"] = sharpness(lightness, areas.face)
+        found[prefix + "around"] = sharpness(lightness, areas.around)
+        found[prefix + "slope"] = border_gradient(lightness, areas)
+        found[prefix + "skin"] = colour_difference(mean_colour(colour, areas.skin), mean_colour(colour, neck))
+    if len(windows) > 2:
+        found["ssim"] = likeness(windows[2], windows[1], areas.face)
+    return found
 
 
 def _at(found: Faces, box: NDArray[np.float32]) -> Faces | None:
@@ -171,38 +239,76 @@ def _square_error(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     return float((difference.astype(np.float32) ** 2).sum())
 
 
-def _summary(
-    parts: list[_Seen], target: Clip, swap: Clip, mean_a: NDArray[np.float32], mean_b: NDArray[np.float32], truth: bool
-) -> Measures:
-    def column(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        rows = [row for part in parts for row in getattr(part, name)]
-        return np.array(rows, np.float32).reshape(-1, *shape)
-
+def _judgement(
+    parts: list[_Stretch],
+    target: Clip,
+    swap: Clip,
+    mean_a: NDArray[np.float32],
+    mean_b: NDArray[np.float32],
+    truth: bool,
+) -> Judgement:
+    rows = [row for part in parts for row in part.rows]
     frame = np.array([index for part in parts for index in part.frame], np.int64)
-    embedding = column("embedding", (128,))
-    to_a, to_b = distance(embedding, mean_a), distance(embedding, mean_b)
-    inside = sum(part.inside for part in parts)
-    return Measures(
+
+    def column(name: str) -> NDArray[np.float32]:
+        shape = _COLUMNS[name]
+        return np.array([row.get(name, np.full(shape, np.nan)) for row in rows], np.float32).reshape(-1, *shape)
+
+    def pair(name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return column(name), column(f"before_{name}")
+
+    both = ~np.isnan(column("mouth")) & ~np.isnan(column("before_mouth"))
+    if not both.any():
+        raise FaceError(
+            f"{swap.path}: no face found where {target.path} shows one. Expected a swap of that clip; check the files."
+        )
+    after, before = pair("expression")
+    moving = moves(before[both])
+    skull, skull_before = pair("skull")
+    course = {
+        "identity_to_b": distance(column("identity"), mean_b),
+        "identity_to_a": distance(column("identity"), mean_a),
+        "pose_error": _where(both, lambda rows: np.degrees(between(*(poses[rows] for poses in pair("pose"))))),
+        "place_error": 100 * np.linalg.norm((skull - skull_before).mean(1), axis=-1) / column("before_width"),
+        "expression_error": np.abs(after - before)[:, moving].mean(1) if len(moving) else np.full(len(both), np.nan),
+        "gaze_error": 100 * np.linalg.norm(np.subtract(*pair("gaze")), axis=-1),
+        "mouth_error": 100 * np.abs(np.subtract(*pair("mouth"))),
+        "flicker": np.subtract(*(second_difference(frame, colour[:, None]) for colour in pair("colour"))),
+        "seam": np.divide(*pair("slope")),
+        "sharpness": np.divide(*pair("sharpness")),
+        "sharpness_in_place": np.divide(*pair("sharpness")) / np.divide(*pair("around")),
+        "skin_difference": np.subtract(*pair("skin")),
+    }
+    named = ~np.isnan(course["identity_to_b"])
+    means = {name: mean(values) for name, values in course.items()}
+    found = Measures(
         frames=target.count,
-        faces=sum(part.seen for part in parts),
-        found=len(frame),
-        identity_to_b=_mean(to_b),
-        identity_to_a=_mean(to_a),
-        nearer_to_b=_mean(to_b < to_a),
-        pose_error=_mean(np.degrees(between(column("pose", (3,)), column("pose_before", (3,))))),
-        expression=correlation(column("expression", (52,)), column("expression_before", (52,))),
-        jitter=_jitter(frame, column("points", (478, 2)))
-        / max(_jitter(frame, column("points_before", (478, 2))), 1e-9),
+        faces=len(frame),
+        found=int((~np.isnan(column("mouth"))).sum()),
+        nearer_to_b=mean((course["identity_to_b"] < course["identity_to_a"])[named]),
+        expression=correlation(after[both], before[both]),
+        jitter=mean(second_difference(frame, skull)) / max(mean(second_difference(frame, skull_before)), 1e-9),
         background_psnr=psnr(sum(part.outside_error for part in parts), sum(part.outside for part in parts)),
-        same_count=target.count == swap.count,
-        same_times=_same_times(_times(target), _times(swap), swap),
-        same_sound=_same_sound(target, swap),
-        truth_psnr=psnr(sum(part.truth_error for part in parts), inside) if truth else math.nan,
+        same_times=same_times(target, swap),
+        same_sound=same_sound(target, swap),
+        same_tags=same_tags(target, swap),
+        truth_psnr=psnr(sum(part.truth_error for part in parts), sum(part.inside for part in parts)),
+        truth_ssim=mean(column("ssim")) if truth else math.nan,
+        **means,
     )
+    return Judgement(found, frame, {name: np.asarray(values, np.float32) for name, values in course.items()})
 
 
-def _mean(values: NDArray[Any]) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
+def _where(rows: NDArray[np.bool_], values: Any) -> NDArray[np.float32]:
+    result = np.full(len(rows), np.nan, np.float32)
+    result[rows] = values(rows)
+    return result
+
+
+def mean(values: NDArray[Any]) -> float:
+    """Of what is not nan."""
+    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return float(np.mean(known)) if len(known) else math.nan
 
 
 def between(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,20 +321,28 @@ def between(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
     return np.asarray((turns[0].inv() * turns[1]).magnitude(), np.float32)
 
 
+def moves(before: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Columns of (n, 52) whose standard deviation is over 0.03."""
+    return np.nonzero(before.std(0) > _MOVES)[0] if len(before) > 2 else np.zeros(0, np.intp)
+
+
 def correlation(after: NDArray[np.float32], before: NDArray[np.float32]) -> float:
-    """Mean Pearson r over the columns of (n, 52) whose standard deviation in `before` is over 0.03; nan if none
-    moves."""
-    moving: NDArray[np.intp] = np.nonzero(before.std(0) > _MOVES)[0] if len(before) > 2 else np.zeros(0, np.intp)
-    values = [float(np.corrcoef(after[:, i], before[:, i])[0, 1]) if after[:, i].std() > 1e-6 else 0.0 for i in moving]
+    """Mean Pearson r over the columns of (n, 52) that move in `before`; nan if none does."""
+    values = [
+        float(np.corrcoef(after[:, i], before[:, i])[0, 1]) if after[:, i].std() > 1e-6 else 0.0 for i in moves(before)
+    ]
     return float(np.mean(values)) if values else math.nan
 
 
-def _jitter(frame: NDArray[np.int64], points: NDArray[np.float32]) -> float:
-    """Mean length of the second difference of the skull's landmarks, over runs of three successive frames, in px."""
-    runs = np.nonzero((np.diff(frame[:-1]) == 1) & (np.diff(frame[1:]) == 1))[0] if len(frame) > 2 else np.zeros(0, int)
-    skull = points[:, ALIGNMENT_POINTS]
-    second = skull[runs] - 2 * skull[runs + 1] + skull[runs + 2]
-    return _mean(np.linalg.norm(second, axis=-1).reshape(-1))
+def second_difference(frame: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) mean length of the second difference over time of k vectors (n, k, d), where three frames follow each other;
+    else nan. Stands at the middle frame."""
+    result = np.full(len(frame), np.nan, np.float32)
+    if len(frame) > 2:
+        runs = np.nonzero((np.diff(frame[:-1]) == 1) & (np.diff(frame[1:]) == 1))[0]
+        second = values[runs] - 2 * values[runs + 1] + values[runs + 2]
+        result[runs + 1] = np.linalg.norm(second, axis=-1).mean(-1)
+    return result
 
 
 def psnr(square_error: float, values: float) -> float:
@@ -236,36 +350,3 @@ def psnr(square_error: float, values: float) -> float:
     if not values:
         return math.nan
     return min(100.0, 10 * math.log10(255**2 / max(square_error / values, 1e-12)))
-
-
-def _times(clip: Clip) -> list[Fraction | None]:
-    return [int(pts) * clip.time_base for pts in clip.pts]
-
-
-def _same_times(first: Sequence[Fraction | None], second: Sequence[Fraction | None], swap: Clip) -> bool:
-    # Matroska knows milliseconds only; every other container keeps times exactly.
-    slack = Fraction(1, 1000) if swap.path.suffix == ".mkv" else Fraction(0)
-    return len(first) == len(second) and all(
-        a == b or (a is not None and b is not None and abs(a - b) <= slack) for a, b in zip(first, second, strict=True)
-    )
-
-
-def _same_sound(target: Clip, swap: Clip) -> bool:
-    tracks: list[dict[int, list[tuple[Fraction | None, str]]]] = []
-    for clip in (target, swap):
-        packets: dict[int, list[tuple[Fraction | None, str]]] = {}
-        for track, time, content in sound_packets(clip.path):
-            packets.setdefault(track, []).append((time, content))
-        tracks.append(packets)
-    before, after = tracks
-    return before.keys() == after.keys() and all(
-        [content for _, content in before[track]] == [content for _, content in after[track]]
-        and _same_times([time for time, _ in before[track]], [time for time, _ in after[track]], swap)
-        for track in before
-    )
-
-
-def contact_frames(clip: Clip, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
-    """(H, W, 3) uint8 pictures of a few frames, in order."""
-    for index in indices:
-        yield to_8_bit(next(read(clip, index, index + 1)).pixels)

@@ -1,69 +1,82 @@
-"""What a person reads of a swap: verdicts in words, a contact sheet, one HTML page and the same as JSON."""
+"""What a person reads of a swap: one HTML page with verdicts, plots over time and pictures, and the same as JSON."""
 
 from __future__ import annotations
 
 import base64
+import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..faces import Faces
+from ..find.finder import to_8_bit
+from ..footage import Clip
+from ..geometry import FACE_OVAL, box_around
+from ..media.reader import read
 from ..project import atomic_file, save_json
-from .measure import Measures
+from .measure import Judgement
+from .verdict import GOALS, Goal, lines
+
+_WORST = 3
+_APART_S = 0.5
+_HEAD_PX = 28
+
+Picture = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Line:
-    """One measure in words. `good` is None where there is no goal to hold it against."""
+def write(
+    folder: Path, found: Judgement, clips: dict[str, Clip], faces: Faces, about: dict[str, Any]
+) -> tuple[Path, Path]:
+    """Write report.html (self-contained), report.json, contact-sheet.png and worst-frames.png into `folder`; returns
+    the page and the contact sheet.
 
-    name: str
-    value: str
-    goal: str
-    good: bool | None
+    `clips` are titled "A", "swap" and perhaps "known answer", in this order; `faces` are A's. Raises OutputError.
+    """
+    import jinja2
 
-
-def lines(found: Measures) -> list[Line]:
-    """The goals are those of this project's real pair (see benchmarks/README.md); 0.6 is dlib's own line."""
-    sound = [Line("sound packets unchanged", _yes(found.same_sound), "all", found.same_sound)]
-    truth = (
-        []
-        if math.isnan(found.truth_psnr)
-        else [Line("face against the known answer", f"{found.truth_psnr:.1f} dB", "", None)]
+    even = found.frame[np.linspace(0, len(found.frame) - 1, 6).round().astype(int)].tolist()
+    rows = zip(*([_frame(clip, index) for index in even] for clip in clips.values()), strict=True)
+    contact, worst = folder / "contact-sheet.png", folder / "worst-frames.png"
+    save_picture(contact, sheet(rows, list(clips)))
+    save_picture(worst, _worst_sheet(found, clips, faces))
+    loader = jinja2.PackageLoader("facedouble", "judge")
+    template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
+    page = template.render(
+        lines=lines(found.measures),
+        about=about,
+        titles=" | ".join(clips),
+        plots=base64.b64encode(_plots(found, clips["A"])).decode(),
+        contact=base64.b64encode(contact.read_bytes()).decode(),
+        worst=base64.b64encode(worst.read_bytes()).decode(),
     )
-    return [
-        Line("frames of A converted", f"{found.found} of {found.faces}", "all", found.found == found.faces),
-        Line(
-            "nearer to B than to A",
-            f"{100 * found.nearer_to_b:.1f}% of frames",
-            "90% or more",
-            found.nearer_to_b >= 0.9,
-        ),
-        Line(
-            "identity distance to B (to A)",
-            f"{found.identity_to_b:.2f} ({found.identity_to_a:.2f})",
-            "under 0.60",
-            found.identity_to_b < 0.6,
-        ),
-        Line("pose error", f"{found.pose_error:.1f} degrees", "under 3", found.pose_error < 3),
-        Line("expression correlation", f"{found.expression:.2f}", "over 0.80", found.expression > 0.8),
-        Line("landmark jitter against the original", f"{found.jitter:.2f}x", "under 1.10x", found.jitter < 1.1),
-        Line("background", f"{found.background_psnr:.1f} dB", "over 45 dB", found.background_psnr > 45),
-        Line("frame count", _yes(found.same_count), "same", found.same_count),
-        Line("timestamps", _yes(found.same_times), "same", found.same_times),
-        *sound,
-        *truth,
-    ]
+    record = {
+        "about": about,
+        "measures": {name: _plain(value) for name, value in asdict(found.measures).items()},
+        "verdicts": [asdict(line) for line in lines(found.measures)],
+        "frame": found.frame.tolist(),
+        "course": {name: [_plain(value) for value in values.tolist()] for name, values in found.course.items()},
+    }
+    save_json(folder / "report.json", record)
+    with atomic_file(folder / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return folder / "report.html", contact
 
 
-def _yes(same: bool) -> str:
-    return "same" if same else "differ"
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def sheet(rows: Iterable[Sequence[NDArray[np.uint8]]], titles: Sequence[str], width_px: int = 360) -> NDArray[np.uint8]:
+def _frame(clip: Clip, index: int) -> Picture:
+    return to_8_bit(next(read(clip, index, index + 1)).pixels)
+
+
+def sheet(rows: Iterable[Sequence[Picture]], titles: Sequence[str], width_px: int = 360) -> Picture:
     """(H, W, 3): pictures in rows, each column titled, all reduced to `width_px`."""
     import cv2
 
@@ -73,15 +86,68 @@ def sheet(rows: Iterable[Sequence[NDArray[np.uint8]]], titles: Sequence[str], wi
         size = (width_px, max(1, round(row[0].shape[0] * scale)))
         kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         made.append(np.hstack([cv2.resize(picture, size, interpolation=kind) for picture in row]))
-    head = np.full((28, width_px * len(titles), 3), 255, np.uint8)
-    for number, title in enumerate(titles):
-        cv2.putText(
-            head, title, (number * width_px + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
-        )
+    head = np.hstack([_label(title, width_px) for title in titles])
     return np.vstack([head, *made])
 
 
-def save_picture(file: Path, picture: NDArray[np.uint8]) -> None:
+def _label(text: str, width_px: int) -> Picture:
+    import cv2
+
+    strip = np.full((_HEAD_PX, width_px, 3), 255, np.uint8)
+    cv2.putText(strip, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    return strip
+
+
+def _worst_sheet(found: Judgement, clips: dict[str, Clip], faces: Faces, width_px: int = 200) -> Picture:
+    """A row for each measure: its worst frames, A beside the swap beside the known answer, cut to the face."""
+    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    width = _WORST * len(clips) * width_px
+    made = [_label(f"worst frames of each measure: {' | '.join(clips)}", width)]
+    apart = round(_APART_S * float(clips["A"].rate))
+    for goal in GOALS:
+        if goal.measure not in found.course:
+            continue
+        chosen = worst(found.course[goal.measure], found.frame, goal, apart)
+        pictures: list[Picture] = []
+        text = []
+        for place in chosen:
+            index = int(found.frame[place])
+            text.append(f"frame {index}: {goal.form.format(found.course[goal.measure][place])}")
+            pictures += [_cut(_frame(clip, index), faces.points[row_of[index]], width_px) for clip in clips.values()]
+        if pictures:
+            pictures += [np.full_like(pictures[0], 255)] * (_WORST * len(clips) - len(pictures))
+            made += [_label(f"{goal.name}   {',   '.join(text)}", width), np.hstack(pictures)]
+    return np.vstack(made)
+
+
+def worst(values: NDArray[np.float32], frame: NDArray[np.int64], goal: Goal, apart: int) -> list[int]:
+    """Up to three rows with the values furthest on the goal's wrong side, their frames at least `apart` apart."""
+    bad = np.abs(np.log(np.maximum(values, 1e-6))) if goal.low_good is not None else values.astype(np.float64)
+    bad = np.where(np.isnan(bad), -np.inf, -bad if goal.good > goal.visible else bad)
+    chosen: list[int] = []
+    for row in np.argsort(-bad, kind="stable"):
+        if len(chosen) == _WORST or not np.isfinite(bad[row]):
+            break
+        if all(abs(int(frame[row] - frame[other])) >= apart for other in chosen):
+            chosen.append(int(row))
+    return chosen
+
+
+def _cut(picture: Picture, points: NDArray[np.float32], side_px: int) -> Picture:
+    """The face with half a face around it, square; what lies outside the frame is white."""
+    import cv2
+
+    x0, y0, x1, y1 = box_around(points[FACE_OVAL])
+    scale = side_px / (1.6 * max(x1 - x0, y1 - y0))
+    middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    matrix = np.hstack([scale * np.eye(2), (side_px / 2 - scale * middle)[:, None]])
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, (side_px, side_px), flags=kind, borderValue=(255, 255, 255)), np.uint8
+    )
+
+
+def save_picture(file: Path, picture: Picture) -> None:
     """Write (H, W, 3) RGB as a picture, atomically. Raises OutputError."""
     from PIL import Image
 
@@ -89,17 +155,27 @@ def save_picture(file: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(temporary)
 
 
-def write(folder: Path, found: Measures, about: dict[str, Any], picture: Path) -> Path:
-    """report.html (self-contained, with the contact sheet in it) and report.json in `folder`; returns the page."""
-    import jinja2
+def _plots(found: Judgement, clip: Clip) -> bytes:
+    """Each course over time, with the bound of what is good, as a PNG."""
+    from matplotlib.figure import Figure
 
-    loader = jinja2.PackageLoader("facedouble", "judge")
-    template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
-    page = template.render(lines=lines(found), about=about, sheet=base64.b64encode(picture.read_bytes()).decode())
-    values = {
-        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(found).items()
-    }
-    save_json(folder / "report.json", {"measures": values, "about": about})
-    with atomic_file(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return folder / "report.html"
+    shown = [goal for goal in GOALS if goal.measure in found.course]
+    figure = Figure(figsize=(10, 1.25 * len(shown)), layout="constrained")
+    time = [float(clip.time(int(index))) for index in found.frame]
+    for axes, goal in zip(figure.subplots(len(shown), 1, sharex=True), shown, strict=True):
+        values = found.course[goal.measure]
+        known = ~np.isnan(values)
+        # Identity is sampled, so its line joins samples.
+        axes.plot(np.array(time)[known], values[known], linewidth=0.9, color="#1f4e79")
+        for bound in (goal.good, goal.low_good):
+            if bound is not None:
+                axes.axhline(bound, linewidth=0.7, linestyle="--", color="#176b2c")
+        axes.set_ylabel(goal.name.replace(" against", "\nagainst"), fontsize=6, rotation=0, ha="right", va="center")
+        axes.tick_params(labelsize=6)
+    axes.set_xlabel("seconds", fontsize=7)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
+
+
+__all__ = ["save_picture", "sheet", "worst", "write"]
