@@ -1,8 +1,10 @@
 """Every figure of benchmarks/README.md, measured on this machine. Each part prints a Markdown table and writes JSON.
 
     benchmarks/run training            compact against classic, in turns in one run
-    benchmarks/run stages              rates and peak memory of extract and convert, on a clip once, twice, four times
+    benchmarks/run stages              rates and peak memory of extract and convert, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
+    benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
+    benchmarks/run answers             the suite's known answers, judged as if they were swaps
 
 Rates vary by half between runs of a shared machine: read ratios, and only those of one run.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+SUITE = HERE / "suite"
 SAMPLE = HERE.parent / "src" / "facedouble" / "sample"
 REAL = HERE.parent.parent / "shared" / "data"
 RENDERED = "NAME: rendered performer, 2026-11-01"
@@ -30,8 +34,8 @@ RENDERED = "NAME: rendered performer, 2026-11-01"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=sorted(PARTS), help="what to measure")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap; default 20)")
-    parser.add_argument("--preset", nargs="+", default=["compact"], help="swap; default compact")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite; default 20)")
+    parser.add_argument("--preset", nargs="+", default=["compact"], help="swap, suite; default compact")
     parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
     options = parser.parse_args()
@@ -114,39 +118,50 @@ class Flag:
 
 
 def stages(_: argparse.Namespace, work: Path) -> None:
-    """Rates and peak memory over the clip's length; the model is trained just enough to convert with."""
+    """Rates and peak memory over the clip's length, the picture's size and the faces in it; the model is trained just
+    enough to convert with."""
     (_, a), (_, b) = ((side, SAMPLE / name) for side, name in PAIRS["sample"][:2])
-    model = work / "model"
+    model, person = work / "model", work / "person.png"
     command("train", faces(a, work / "a"), faces(b, work / "b"), "-o", model, "--steps", 20)
-    rows, values = [], []
-    for times in (1, 2, 4):
-        clip, count = repeated(a, times, work / f"x{times}.mp4")
-        row: dict[str, Any] = {"times": times, "frames": count}
+    shutil.copyfile(next((work / "a" / "crops").glob("*.png")), person)
+    rows, values = [], {}
+    for title, times, scale, others in (
+        ("once", 1, 1, 0),
+        ("twice", 2, 1, 0),
+        ("four times", 4, 1, 0),
+        ("1024 px", 1, 2, 0),
+        ("a second face beside", 1, 1, 1),
+    ):
+        clip, count = varied(a, b, work / f"{title}.mp4", times, scale, others)
+        row: dict[str, Any] = {"frames": count}
         for stage, arguments in (
-            ("extract", ("extract", clip, "-o", work / f"faces{times}", "--consent", RENDERED)),
-            ("convert", ("convert", clip, model, "-o", work / f"out{times}.mp4")),
+            ("extract", ("extract", clip, "-o", work / f"{title} faces", "--consent", RENDERED)),
+            ("convert", ("convert", clip, model, "-o", work / f"{title} out.mp4")),
         ):
-            seconds, gigabytes, _ = command(*arguments)
+            seconds, gigabytes, _ = command(*arguments, *(("--person", person) if others else ()))
             row[stage] = {"seconds": seconds, "gigabytes": gigabytes}
-        values.append(row)
+        values[title] = row
         rows.append(
             (
-                f"{times}x ({count} frames)",
+                f"{title} ({count} frames)",
                 *(f"{row[s]['seconds']:.1f} s, {row[s]['gigabytes']:.2f} GB" for s in ("extract", "convert")),
             )
         )
     table(("clip", "extract: time, peak memory", "convert, search included"), rows)
-    growth = [
-        f"{stage} {(values[2][stage]['seconds'] - values[1][stage]['seconds']) / (values[2]['frames'] / 2):.4f}"
+    growth = {
+        stage: (values["four times"][stage]["seconds"] - values["twice"][stage]["seconds"])
+        / (values["four times"]["frames"] - values["twice"]["frames"])
         for stage in ("extract", "convert")
-    ]
-    print(f"seconds a further frame: {', '.join(growth)}")
+    }
+    print("frames/s once begun:", ", ".join(f"{stage} {1 / seconds:.1f}" for stage, seconds in growth.items()))
     record("stages", values)
 
 
-def repeated(clip: Path, times: int, out: Path) -> tuple[Path, int]:
-    """The clip several times over, one after another."""
+def varied(clip: Path, other: Path, out: Path, times: int, scale: int, others: int) -> tuple[Path, int]:
+    """The clip `times` over, one after another, `scale` times as large, with `others` copies of another beside."""
     import av
+    import cv2
+    import numpy as np
 
     from facedouble.media.reader import probe, read
 
@@ -155,10 +170,13 @@ def repeated(clip: Path, times: int, out: Path) -> tuple[Path, int]:
         stream: Any = into.add_stream("libx264", rate=24, options={"crf": "14", "preset": "fast"})
         stream.pix_fmt = "yuv420p"
         for _ in range(times):
-            for frame in read(probe(clip)):
+            for frames in zip(read(probe(clip)), *(read(probe(other)) for _ in range(others)), strict=False):
+                pixels = np.hstack([frame.pixels for frame in frames])
+                if scale != 1:
+                    pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
                 if not count:
-                    stream.height, stream.width = frame.pixels.shape[:2]
-                picture = av.VideoFrame.from_ndarray(frame.pixels, "rgb24")
+                    stream.height, stream.width = pixels.shape[:2]
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
                 picture.pts, count = count, count + 1
                 into.mux(stream.encode(picture))
         into.mux(stream.encode())
@@ -185,6 +203,46 @@ def swap(options: argparse.Namespace, work: Path) -> None:
         record(f"swap-{pair}", columns)
 
 
+def suite(options: argparse.Namespace, work: Path) -> None:
+    """A model of the sample's two clips, for each training, put on the clips of the suite, which it never saw."""
+    found = {}
+    for preset, minutes in product(options.preset, options.minutes):
+        model = work / f"{preset}-{minutes:g}"
+        sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
+        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset)
+        for name in SUITES:
+            out = work / f"{name}-{model.name}.mp4"
+            command("convert", SUITE / f"{name}-target.mp4", model, "-o", out)
+            found[f"{name}, {preset}, {minutes:g} min"] = judged(name, out)
+    in_rows(found)
+    record("suite", found)
+
+
+def answers(_: argparse.Namespace, work: Path) -> None:
+    """What the judge says of the known answers: what no swap can or need exceed."""
+    found = {}
+    for name in SUITES:
+        out = work / f"{name}.mp4"
+        shutil.copyfile(SUITE / f"{name}-truth.mp4", out)
+        found[name] = judged(name, out)
+    in_rows(found)
+    record("answers", found)
+
+
+def judged(name: str, swapped: Path) -> dict[str, Any]:
+    """Measures of a swap of one of the suite's clips."""
+    target, truth = SUITE / f"{name}-target.mp4", SUITE / f"{name}-truth.mp4"
+    source = SAMPLE / PAIRS["sample"][1][1]
+    clips = ("--target", target, "--swap", swapped, "--source", source, "--truth", truth)
+    measures: dict[str, Any] = json.loads(command("judge", *clips, "--json")[2])["measures"]
+    return measures
+
+
+def in_rows(found: dict[str, dict[str, Any]]) -> None:
+    names = [name for name in next(iter(found.values())) if not name.startswith("same")]
+    table(("", *names), [(title, *(shown(row[name]) for name in names)) for title, row in found.items()])
+
+
 def shown(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -193,7 +251,14 @@ PAIRS = {
     "sample": (("a", "a-take1.mp4"), ("b", "b-take2.mp4"), SAMPLE),
     "women": (("a", "woman-a.mp4"), ("b", "woman-b.mp4"), REAL),
 }
-PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {"training": training, "stages": stages, "swap": swap}
+SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
+PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+    "training": training,
+    "stages": stages,
+    "swap": swap,
+    "suite": suite,
+    "answers": answers,
+}
 
 if __name__ == "__main__":
     main()

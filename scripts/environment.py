@@ -25,7 +25,8 @@ def python(extra: str = "") -> Path:
         return interpreter
     print(f"installing into {folder} (once; torch is large) ...", file=sys.stderr, flush=True)
     try:
-        venv.create(folder, with_pip=True)
+        if not interpreter.exists():  # it may hold a torch of the user's choice
+            venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     except subprocess.CalledProcessError:
         sys.exit(
             "Python's venv is incomplete here. On Debian and Ubuntu: apt-get install python3-venv, then try again."

@@ -20,7 +20,7 @@ INSIDE = {
     "provenance": ["consent", "certificate", "credential"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": ["faceset", "collect"],
-    "learn": ["shape", "model", "losses", "data", "score", "checkpoint", "train"],
+    "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
 }

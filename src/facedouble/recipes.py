@@ -73,6 +73,8 @@ class TrainRecipe(Recipe):
     see learn.model"""
     code_dropout: float = 0.5
     """in what part of the training faces a decoder is told the measured expression alone"""
+    bent: float = 0.5
+    """what part of B's training faces is bent into A's expressions, see learn.bend; needs `shared_code`"""
     mixed_precision: bool = True
     """bf16 where the processor has it"""
     warp: float = 0.02
@@ -99,6 +101,7 @@ class TrainRecipe(Recipe):
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
+        _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 
     @classmethod

@@ -17,6 +17,7 @@ from ..faces import LANDMARKS
 from ..find.mask import drawing, feature_mask
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import TrainRecipe
+from .bend import Bend
 from .model import Seen
 from .shape import carried
 
@@ -161,24 +162,42 @@ def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows[away > stretch / 2 + gap], rows[away <= stretch / 2]
 
 
+def bend(b: Canvases, a: Canvases, offset: Tensor, resting: Tensor, part: float) -> Bend:
+    """`part` of B's faces to be bent into what A does; `offset` and `resting` (2, 54: A's, B's) as in learn.shape."""
+    in_squares = carried(a.points / a.square_px, a.acting.numpy(), offset.cpu().numpy(), 1.0)
+    # Both canvases have the face's place in their middle, but may differ in how far around it they reach.
+    sides = [canvases.pixels.shape[-1] / canvases.square_px for canvases in (a, b)]
+    own, theirs = b.points / b.square_px * 2 / sides[1] - 1, (in_squares - sides[0] / 2) * 2 / sides[1]
+    a_rest, b_rest = resting.cpu()
+    return Bend(own, theirs.astype(np.float32), b.acting, a.acting - a_rest + b_rest, 2 / sides[1], part)
+
+
 def batches(
-    canvases: Canvases, recipe: TrainRecipe, generator: torch.Generator, device: torch.device
+    canvases: Canvases,
+    recipe: TrainRecipe,
+    generator: torch.Generator,
+    device: torch.device,
+    bend: Bend | None = None,
 ) -> Iterator[tuple[Seen, Tensor, Tensor]]:
     """For ever: input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, on `device`.
 
-    Input and target are the same face under the same movement and colour; the input is warped besides, so that the
-    encoder must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint keeps.
+    Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
+    that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint
+    keeps.
     """
     while True:
         rows = torch.randint(len(canvases), (recipe.batch,), generator=generator)
-        faces = canvases.pixels[rows].to(device).float() / 255
         turn, shift = _movement(recipe, generator)
-        straight = _grid(turn, shift, canvases)
+        straight, acting = _grid(turn, shift, canvases), canvases.acting[rows]
+        if bend is not None:
+            rows, goal, acting = bend.cast(rows, generator)
+            straight = bend(straight, rows, goal)
+        faces = canvases.pixels[rows].to(device).float() / 255
         target = _sample(faces, straight.to(device))
         warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
         gain, tone = _colour(recipe, generator, device)
         keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
-        seen = Seen(recolour(warped, gain, tone), canvases.acting[rows].to(device), target[:, 3:6], keep)
+        seen = Seen(recolour(warped, gain, tone), acting.to(device), target[:, 3:6], keep)
         yield seen, recolour(target[:, :3], gain, tone), target[:, [3, 6]]
 
 

@@ -63,7 +63,13 @@ def train(
     held = {side: faces[side][parts[side][1]] for side in SIDES}
     judge = Judge(learned, held, place)
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
-    feeds = {side: data.batches(learned[side], recipe, generator, place) for side in SIDES}
+    bend = None
+    if network.share is not None and recipe.bent:
+        bend = data.bend(learned["b"], learned["a"], network.shape_offset, network.share.rest, recipe.bent)
+    feeds = {
+        "a": data.batches(learned["a"], recipe, generator, place),
+        "b": data.batches(learned["b"], recipe, generator, place, bend),
+    }
     yield Note(
         f"training {parameters(network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} faces "
         f"({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"
