@@ -1,11 +1,13 @@
 """Every figure of benchmarks/README.md, measured on this machine. Each part prints a Markdown table and writes JSON.
 
+    benchmarks/run                     all of the following, some two hours on two cores
     benchmarks/run training            compact against classic, in turns in one run
-    benchmarks/run stages              rates and peak memory of extract and convert, over length, size and faces
+    benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
 
+Minutes and presets may be several: --minutes 2 5 20 --preset compact classic.
 Rates vary by half between runs of a shared machine: read ratios, and only those of one run.
 """
 
@@ -33,18 +35,21 @@ RENDERED = "NAME: rendered performer, 2026-11-01"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=sorted(PARTS), help="what to measure")
+    parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="what to measure (default: everything)")
     parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite; default 20)")
-    parser.add_argument("--preset", nargs="+", default=["compact"], help="swap, suite; default compact")
+    parser.add_argument("--preset", nargs="+", choices=("compact", "classic"), default=["compact"], help="swap, suite")
     parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
     options = parser.parse_args()
-    if options.work:
-        options.work.mkdir(parents=True, exist_ok=True)
-        PARTS[options.part](options, options.work)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            PARTS[options.part](options, Path(folder))
+    if options.part is None:
+        options.minutes, options.preset = [2, 5, 20], ["compact", "classic"]
+    for name in [options.part] if options.part else PARTS:
+        if options.work:
+            (options.work / name).mkdir(parents=True, exist_ok=True)
+            PARTS[name](options, options.work / name)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                PARTS[name](options, Path(folder))
 
 
 def command(*arguments: object) -> tuple[float, float, str]:
@@ -134,24 +139,26 @@ def stages(_: argparse.Namespace, work: Path) -> None:
     ):
         clip, count = varied(a, b, work / f"{title}.mp4", times, scale, others)
         row: dict[str, Any] = {"frames": count}
+        out, picked = work / f"{title} out.mp4", ("--person", person) if others else ()
         for stage, arguments in (
-            ("extract", ("extract", clip, "-o", work / f"{title} faces", "--consent", RENDERED)),
-            ("convert", ("convert", clip, model, "-o", work / f"{title} out.mp4")),
+            ("extract", ("extract", clip, "-o", work / f"{title} faces", "--consent", RENDERED, *picked)),
+            ("convert", ("convert", clip, model, "-o", out)),
+            ("judge", ("judge", "--target", clip, "--swap", out, "--source", b, *picked)),
         ):
-            seconds, gigabytes, _ = command(*arguments, *(("--person", person) if others else ()))
+            seconds, gigabytes, _ = command(*arguments)
             row[stage] = {"seconds": seconds, "gigabytes": gigabytes}
         values[title] = row
         rows.append(
             (
                 f"{title} ({count} frames)",
-                *(f"{row[s]['seconds']:.1f} s, {row[s]['gigabytes']:.2f} GB" for s in ("extract", "convert")),
+                *(f"{row[stage]['seconds']:.1f} s, {row[stage]['gigabytes']:.2f} GB" for stage in STAGES),
             )
         )
-    table(("clip", "extract: time, peak memory", "convert, search included"), rows)
+    table(("clip", "extract: time, peak memory", "convert, search included", "judge, search included"), rows)
     growth = {
         stage: (values["four times"][stage]["seconds"] - values["twice"][stage]["seconds"])
         / (values["four times"]["frames"] - values["twice"]["frames"])
-        for stage in ("extract", "convert")
+        for stage in STAGES
     }
     print("frames/s once begun:", ", ".join(f"{stage} {1 / seconds:.1f}" for stage, seconds in growth.items()))
     record("stages", values)
@@ -194,9 +201,14 @@ def swap(options: argparse.Namespace, work: Path) -> None:
         for preset, minutes in product(options.preset, options.minutes):
             out = work / f"{pair}-{preset}-{minutes:g}.mp4"
             consents = [part for side in "ab" for part in ("--consent", RENDERED.replace("NAME", side))]
-            command("swap", folder / a, folder / b, "-o", out, "--minutes", minutes, "--preset", preset, *consents)
+            line = ("swap", folder / a, folder / b, "-o", out, "--minutes", minutes, "--preset", preset, *consents)
+            seconds, gigabytes, _ = command(*line)
             report = json.loads((out.with_name(f"{out.stem}.facedouble") / "report.json").read_text())
-            columns[f"{preset}, {minutes:g} min"] = report["measures"]
+            columns[f"{preset}, {minutes:g} min"] = {
+                "minutes in all": seconds / 60,
+                "peak memory, GB": gigabytes,
+                **report["measures"],
+            }
         print(f"\n{pair}: {b}'s face on {a}\n")
         names = next(iter(columns.values()))
         table(("measure", *columns), [(name, *(shown(found[name]) for found in columns.values())) for name in names])
@@ -204,18 +216,22 @@ def swap(options: argparse.Namespace, work: Path) -> None:
 
 
 def suite(options: argparse.Namespace, work: Path) -> None:
-    """A model of the sample's two clips, for each training, put on the clips of the suite, which it never saw."""
+    """A model of the sample's two clips, for each training, put on the clips of the suite, which it never saw.
+
+    `classic` learns at a constant rate, so its 5 minutes are its 2 minutes and 3 more.
+    """
     found = {}
-    for preset, minutes in product(options.preset, options.minutes):
-        model = work / f"{preset}-{minutes:g}"
+    for preset, minutes in product(options.preset, sorted(options.minutes)):
+        title = f"{preset}-{minutes:g}"
+        model = work / (preset if preset == "classic" else title)
         sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
         command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset)
         for name in SUITES:
-            out = work / f"{name}-{model.name}.mp4"
+            out = work / f"{name}-{title}.mp4"
             command("convert", SUITE / f"{name}-target.mp4", model, "-o", out)
             found[f"{name}, {preset}, {minutes:g} min"] = judged(name, out)
-    in_rows(found)
-    record("suite", found)
+        record("suite", found)
+    in_rows(dict(sorted(found.items(), key=lambda row: SUITES.index(row[0].split(",")[0]))))
 
 
 def answers(_: argparse.Namespace, work: Path) -> None:
@@ -251,6 +267,7 @@ PAIRS = {
     "sample": (("a", "a-take1.mp4"), ("b", "b-take2.mp4"), SAMPLE),
     "women": (("a", "woman-a.mp4"), ("b", "woman-b.mp4"), REAL),
 }
+STAGES = ("extract", "convert", "judge")
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,

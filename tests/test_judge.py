@@ -22,9 +22,10 @@ from facedouble.events import Finished
 from facedouble.faces import Faces
 from facedouble.find.identity import mean_embedding
 from facedouble.find.mask import face_mask
+from facedouble.geometry import ALIGNMENT_POINTS, apply, similarity
 from facedouble.judge import report, verdict
 from facedouble.judge.measure import Judgement, Measures, between, correlation, measure, psnr, second_difference
-from facedouble.judge.picture import colour_difference, gaze
+from facedouble.judge.picture import colour_difference, gaze, mouth_opening
 from facedouble.media.reader import probe
 from support import SAMPLE, Picture, backdrop, pictures, run, write_clip
 
@@ -198,6 +199,38 @@ def test_a_harm_is_caught_by_its_own_measure(
     assert found.nearer_to_b == 0
 
 
+def test_a_crude_paste_over_is_caught(
+    short_a: Path, faces_a: FaceSet, faces_b: FaceSet, means: Means, tmp_path: Path
+) -> None:
+    """One still of B cut out and laid over every face of A: B to the letter, and bad all the same."""
+    still, own = pictures(SAMPLE / "b-take2.mp4", 1)[0], faces_b.faces.points[0]
+    made = []
+    for picture, points in zip(pictures(short_a), faces_a.faces.points, strict=True):
+        to_a = similarity(own[ALIGNMENT_POINTS], points[ALIGNMENT_POINTS])
+        pasted = cv2.warpAffine(still, to_a, (512, 512))
+        made.append(np.where(face_mask(apply(to_a, own), (512, 512))[..., None] > 127, pasted, picture))
+    found = judged(short_a, write_clip(tmp_path / "pasted.mp4", made), faces_a.faces, means)
+    assert found.nearer_to_b > 0.9
+    bad = {goal.measure for goal in verdict.GOALS if goal.verdict(getattr(found, goal.measure)) == "bad"}
+    assert "expression" in bad
+    assert {"mouth_error", "gaze_error"} & bad
+
+
+def test_frames_dropped_and_doubled_are_caught(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    """As a rate conversion does it: every fourth frame is the one before again, so that the count agrees."""
+    taken = pictures(short_a)
+    stuttering = write_clip(tmp_path / "stuttering.mp4", [taken[n - (n % 4 == 3)] for n in range(len(taken))])
+    found = judged(short_a, stuttering, faces_a.faces, means)
+    verdicts = {goal.measure: goal.verdict(getattr(found, goal.measure)) for goal in verdict.GOALS}
+    assert verdicts["jitter"] == "bad"
+    assert verdicts["pose_error"] == verdicts["place_error"] == "good"
+
+
+def test_judging_twice_gives_the_same(short_a: Path, short_b: Path, faces_a: FaceSet, means: Means) -> None:
+    first, second = (judged(short_a, short_b, faces_a.faces, means) for _ in range(2))
+    assert repr(first) == repr(second)
+
+
 def test_the_wrong_person_is_caught(found_a: Faces, means: Means) -> None:
     """The known answer is B; asked for a swap onto A's own face, it must not pass."""
     found = judged(SAMPLE / "a-take1.mp4", SAMPLE / "ba-take1.mp4", found_a[:30], {"a": means["b"], "b": means["a"]})
@@ -345,6 +378,12 @@ def test_gaze_is_in_eye_widths() -> None:
     points[0, [33, 133, 362, 263]] = [[0, 0], [20, 0], [40, 0], [60, 0]]
     points[0, [468, 473]] = [[12, 1], [52, 1]]
     np.testing.assert_allclose(gaze(points), [[0.1, 0.05]], atol=1e-6)
+
+
+def test_mouth_opening_is_in_lengths_of_the_nose() -> None:
+    points = np.zeros((1, 478, 2), np.float32)
+    points[0, [168, 2, 13, 14]] = [[50, 40], [50, 80], [50, 90], [53, 94]]
+    np.testing.assert_allclose(mouth_opening(points), [5 / 40], atol=1e-6)
 
 
 def test_second_difference_stops_at_gaps() -> None:
