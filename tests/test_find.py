@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError
-from facedouble.faces import Faces
+from facedouble.faces import SAME_PERSON, Faces
 from facedouble.find.detect import CenterFace
 from facedouble.find.finder import Finder, thumbnail
-from facedouble.find.identity import SAME_PERSON, distance
+from facedouble.find.identity import distance
 from facedouble.find.landmarks import Landmarker
 from facedouble.find.mask import face_mask, skin_mask
 from facedouble.find.person import people, pick
@@ -393,6 +393,17 @@ def test_smoothing_keeps_quick_motion_and_takes_noise_off() -> None:
     left = smoothed_x(course + noise) - course
     assert left.var() < 0.5 * noise.var()  # a third, by the filter's own arithmetic
     assert np.abs(smoothed_x(course) - course).max() < 0.5
+
+
+def test_a_blink_is_not_smoothed_away() -> None:
+    """Two frames, as at 24 and 30 frames/s: half closed would be another face."""
+    noise = np.random.default_rng(8).normal(0, 0.3, 96)
+    course = np.where((np.arange(96) == 40) | (np.arange(96) == 41), 290.0, 300.0)
+    after = smoothed_x(course + noise)
+    assert np.abs(after[40:42] - 290).max() < 1
+    assert after[[38, 39, 42, 43]].min() > 297
+    still = np.r_[:36, 46:96]
+    assert (after[still] - 300).std() < 0.75 * noise.std()
 
 
 def test_boxes_stay_around_the_smoothed_landmarks() -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 LANDMARKS = 478
 EXPRESSIONS = 52
 IDENTITY = 128
+SAME_PERSON = 0.6
+"""distance of two identity descriptors under which they are one person's: dlib's own line"""
 ACTING = EXPRESSIONS + 2
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .. import weights
 
-SAME_PERSON = 0.6
 # Outer and inner corner of one eye and the other, and the base of the nose: what dlib's 5-point aligner finds.
 # MediaPipe's
 # points give the same descriptors (mean distances between people within 0.01), and need no second model.

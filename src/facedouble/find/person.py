@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FaceError
-from ..faces import Faces
+from ..faces import SAME_PERSON, Faces
 from ..footage import Clip
 from ..media.reader import read
 from .finder import to_8_bit
-from .identity import SAME_PERSON, Identity, distance, mean_embedding
+from .identity import Identity, distance, mean_embedding
 from .landmarks import Landmarker
 
 # Within one clip light and lens are the same, so one person's tracks lie well inside the model's own line of 0.6.

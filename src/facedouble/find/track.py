@@ -102,12 +102,10 @@ def _bridge(faces: Faces) -> Faces:
 def smooth(faces: Faces, rate: float) -> Faces:
     """Landmarks, angles and expressions with the finder's noise taken off, track by track, without lag.
 
-    A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time) keeps the course of quick
-    motions; tracks end at cuts, so nothing is carried across them. Source: Savitzky, Golay, Analytical Chemistry
-    36(8), 1964.
+    A Savitzky-Golay filter (second order over about 0.23 s, symmetric in time; Savitzky, Golay, Analytical Chemistry
+    36(8), 1964) takes off what is no larger than the track's usual noise. What is far larger - a blink lasts two or
+    three frames - is no noise and stays whole ("coring"). Tracks end at cuts, so nothing is carried across them.
     """
-    from scipy.signal import savgol_filter
-
     points, boxes = faces.points.copy(), faces.box.copy()
     pose, expression = faces.pose.copy(), faces.expression.copy()
     window = max(5, 2 * round(_SMOOTH_S * rate / 2) + 1)
@@ -115,11 +113,22 @@ def smooth(faces: Faces, rate: float) -> Faces:
         rows = np.nonzero(faces.track == number)[0]
         length = min(window, len(rows) - 1 + len(rows) % 2)
         if length >= 3 + (length > 3):
-            points[rows] = savgol_filter(points[rows], length, 2, axis=0, mode="interp")
+            points[rows] = _cored(points[rows], length)
             boxes[rows] = [box_around(face) for face in points[rows]]
-            pose[rows] = savgol_filter(np.unwrap(pose[rows], axis=0), length, 2, axis=0, mode="interp")
-            expression[rows] = savgol_filter(expression[rows], length, 2, axis=0, mode="interp")
+            pose[rows] = _cored(np.unwrap(pose[rows], axis=0), length)
+            expression[rows] = _cored(expression[rows], length)
     return replace(faces, points=points, box=boxes, pose=_wrapped(pose), expression=np.clip(expression, 0, 1))
+
+
+def _cored(course: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """`course` (n, ...) smoothed over `length` samples, but as it was where it is over 4 times its noise away."""
+    from scipy.signal import savgol_filter
+
+    even = savgol_filter(course, length, 2, axis=0, mode="interp")
+    away = course - even
+    # The median tells the noise (as a normal distribution's deviation) even where a tenth of the frames are blinks.
+    noise = 1.4826 * np.median(np.abs(away), axis=0) + 1e-6
+    return np.asarray(even + away * np.clip(np.abs(away) / noise / 2 - 1, 0, 1), np.float32)
 
 
 def _wrapped(angles: NDArray[np.float32]) -> NDArray[np.float32]:
