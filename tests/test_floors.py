@@ -17,11 +17,11 @@ ORDER = [
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
-    "provenance": ["consent", "certificate", "credential"],
+    "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": ["faceset", "collect"],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
-    "swap": ["predict", "colour", "blend", "face"],
+    "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
 }
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +17,14 @@ import pytest
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.device import Device
-from facedouble.errors import InputError
+from facedouble.errors import ConsentError, ContentError, InputError
 from facedouble.media.reader import probe, read
-from facedouble.provenance import credential
+from facedouble.provenance import credential, ledger, xmp
+from facedouble.provenance.content import ContentCheck
 from facedouble.recipes import ConvertRecipe, TrainRecipe, Until
 from facedouble.swap.blend import multiband, plain
 from facedouble.swap.colour import match_skin
+from facedouble.swap.label import Label
 from support import backdrop, pictures, run, write_clip
 
 CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
@@ -80,6 +85,81 @@ def test_a_clip_is_converted(short_a: Path, model: Path, tmp_path: Path) -> None
     verdict = credential.verify(out)
     assert verdict.state == "valid" and verdict.made_here
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4"]
+
+
+def test_what_is_made_is_told_to_others_and_noted_here(
+    short_a: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEDOUBLE_CONFIG", str(tmp_path / "config"))
+    out = tmp_path / "out.mp4"
+    run(stages.convert(short_a, model, out, ConvertRecipe(), CPU, 2))
+    assert xmp.SENTENCE.encode() in out.read_bytes()
+    (noted,) = ledger.outputs()
+    consents = credential.verify(out).details["swap"]["people"]
+    assert noted.path == str(out) and set(noted.consents) == {person["consent_id"] for person in consents}
+    # Either person takes the consent back: nothing more is made.
+    ledger.revoke(ledger.Revocation(noted.consents[1], noted.people[1], dt.date(2026, 11, 24)))
+    with pytest.raises(ConsentError, match="revoked on 2026-11-24"):
+        run(stages.convert(short_a, model, tmp_path / "again.mp4", ConvertRecipe(), CPU, 2))
+    assert not (tmp_path / "again.mp4").exists()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_explicit_footage_stops_the_work(
+    short_a: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    refused = short_a.name if when == "before" else "out.mp4"
+
+    def refuse(self: object, pictures: Iterable[object], what: str) -> None:
+        if what == refused:
+            raise ContentError(f"{what}: explicit footage")
+
+    monkeypatch.setattr(ContentCheck, "refuse_explicit", refuse)
+    with pytest.raises(ContentError):
+        run(stages.convert(short_a, model, tmp_path / "out.mp4", ConvertRecipe(), CPU, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_under_other_records_is_refused(model: Path, short_a: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(model, tmp_path / "other")
+    text = (other / "consent.toml").read_text()
+    (other / "consent.toml").write_text(text.replace("2026-11-01", "2026-11-02"))
+    with pytest.raises(ConsentError, match="not the records this model was trained under"):
+        run(stages.convert(short_a, other, tmp_path / "out.mp4", ConvertRecipe(), CPU, 2))
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (512, 512), (640, 360), (60, 40)])
+def test_the_label_is_small_inside_and_legible(size: tuple[int, int]) -> None:
+    label = Label.of(size)
+    x0, y0, x1, y1 = label.box
+    assert 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
+    for shade in (0, 128, 255):
+        picture = np.full((size[1], size[0], 3), shade, np.uint8)
+        made = label(picture)
+        outside = np.ones(made.shape[:2], bool)
+        outside[y0:y1, x0:x1] = False
+        np.testing.assert_array_equal(made[outside], picture[outside])
+        if size[0] > 100:
+            assert (~outside).mean() < 0.04
+            inside = made[y0:y1, x0:x1, 0].astype(int)
+            assert inside.max() > 240 and inside.max() - np.median(inside) > 90  # white letters on darker glass
+    deep = label(np.full((size[1], size[0], 3), 40000, np.uint16))
+    assert deep.dtype == np.uint16 and deep.max() > 58000
+
+
+@pytest.mark.parametrize(("when", "labelled"), [("none", 0), ("start", 4), ("whole", 40)])
+def test_the_label_stays_as_long_as_asked(
+    short_a: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, labelled: int
+) -> None:
+    monkeypatch.setattr(stages, "START_S", 4 / 24)
+    out = tmp_path / "out.mkv"
+    run(stages.convert(short_a, model, out, ConvertRecipe(codec="ffv1", label=when), CPU, 2))
+    x0, y0, x1, y1 = Label.of((512, 512)).box
+    changed = [
+        not np.array_equal(before.pixels[y0:y1, x0:x1], after.pixels[y0:y1, x0:x1])
+        for before, after in zip(read(probe(short_a)), read(probe(out)), strict=True)
+    ]
+    assert changed == [True] * labelled + [False] * (40 - labelled)
 
 
 def test_frames_without_the_person_pass_bit_for_bit(short_a: Path, model: Path, tmp_path: Path) -> None:

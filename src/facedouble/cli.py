@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .recipes import TrainRecipe, Until
 
 CONSENT_HELP = (
-    'consent record, "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), or a consent .toml file'
+    'consent record: "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), a consent .toml file, or '
+    "the name of a person in consent.toml here (facedouble consent new)"
 )
 
 
@@ -40,6 +41,7 @@ def run() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 an error, 2 wrong usage, 3 consent missing, 130 stopped by Ctrl-C."""
     options = _parser().parse_args(arguments)
+    os.umask(0o077)  # faces, models and outputs are for the user's eyes until the user shares them
     stopped = Flag()
     with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
         signal.signal(signal.SIGINT, _interrupt(options, stopped))
@@ -146,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     judge.add_argument("--workers", type=int, metavar="N", help="stretches judged side by side (default: one a core)")
 
+    _consent_command(commands)
+
     verify = _command(commands, "verify", _verify, "read the Content Credential of a file back")
     verify.add_argument("file", type=Path, metavar="FILE", help="a video, a picture, or a folder of pictures")
     verify.add_argument("--json", action="store_true", help="the whole answer as JSON")
@@ -166,6 +170,31 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--minutes", type=float, default=4, help="of training (default: %(default)g)")
     _machine_options(demo)
     return parser
+
+
+def _consent_command(commands: Any) -> None:
+    consent = _command(commands, "consent", _consent, "who agreed: records of a project, and taking them back")
+    actions = consent.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
+    new = actions.add_parser("new", help="write a record; what is not given is asked for")
+    new.add_argument("--person", metavar="NAME", help="name or pseudonym of the person shown")
+    new.add_argument("--basis", metavar="TEXT", help="what it rests on: signed release, own face, court order ...")
+    new.add_argument("--date", metavar="YYYY-MM-DD", help="the day it was given (asked for; default: today)")
+    new.add_argument("--given-by", default="", metavar="NAME", help="who gave it, where not the person shown")
+    new.add_argument("--scope", default="", metavar="TEXT", help="which project, which uses")
+    new.add_argument("--expires", metavar="YYYY-MM-DD", help="the first day it no longer holds")
+    new.add_argument("--document", type=Path, metavar="FILE", help="what it stands in: hashed, not copied")
+    new.add_argument(
+        "--face", type=Path, metavar="PICTURE", help="bind it to this face: footage of anyone else is then refused"
+    )
+    shown = actions.add_parser("list", help="the records, whether they hold, and how many outputs name them")
+    revoke = actions.add_parser("revoke", help="take a consent back; models made under it refuse from then on")
+    revoke.add_argument("who", metavar="ID|NAME", help="id of a record, or a person of the project's records")
+    revoke.add_argument("--reason", default="", metavar="TEXT")
+    for action in (new, shown, revoke):
+        action.add_argument(
+            "-f", "--file", type=Path, default=Path("consent.toml"), metavar="FILE",
+            help="the project's records (default: %(default)s here)",
+        )  # fmt: skip
 
 
 def _named(text: str) -> Path:
@@ -234,6 +263,11 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
         help="how the face's skin is brought to the plate's colour (default: %(default)s)",
     )  # fmt: skip
     group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+    group.add_argument(
+        "--label", default="none", nargs="?", const="whole", choices=["none", "start", "whole"],
+        help='a visible "AI modified" in the picture: the first 5 seconds (start) or all the time (whole, as --label '
+        "alone); the credential is made in any case (default: %(default)s)",
+    )  # fmt: skip
 
 
 def _machine_options(command: argparse.ArgumentParser) -> None:
@@ -282,6 +316,7 @@ def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:
     from .provenance import consent
 
     records = [record for option in options.consent for record in consent.from_option(option)]
+    records = records or consent.of_project()
     named = {record.person.lower(): record for record in records}
     if len(records) == 2 and named.keys() == {"a", "b"}:
         return named
@@ -349,7 +384,7 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend)
+    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.label)
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
@@ -369,9 +404,12 @@ def _workers(options: argparse.Namespace) -> int:
 def _extract(options: argparse.Namespace, _stopped: Flag) -> None:
     from .provenance import consent
 
-    records = consent.from_option(options.consent) if options.consent else []
+    records = consent.from_option(options.consent) if options.consent else consent.of_project()
     if len(records) > 1:
-        raise ConsentError(f"{options.consent}: {len(records)} records, and a face set is of one person. Give one.")
+        where, names = options.consent or consent.PROJECT_FILE, ", ".join(record.person for record in records)
+        raise ConsentError(
+            f"{where}: {len(records)} records, and a face set is of one person. Say whose: --consent NAME ({names})."
+        )
     record = consent.require(records[0] if records else None, str(options.clip))
     recipe = _extract_recipe(options)
     _, workers = _machine(options)
@@ -422,6 +460,83 @@ def _judge(options: argparse.Namespace, _stopped: Flag) -> None:
         print(json.dumps({name: report[name] for name in ("measures", "verdicts")}, indent=2))
     else:
         print_measures(found)
+
+
+def _consent(options: argparse.Namespace, _stopped: Flag) -> None:
+    {"new": _consent_new, "list": _consent_list, "revoke": _consent_revoke}[options.action](options)
+
+
+def _consent_new(options: argparse.Namespace) -> None:
+    import datetime as dt
+    import hashlib
+
+    from .provenance import consent
+
+    today = dt.date.today().isoformat()
+    person = options.person or _ask("name or pseudonym of the person shown")
+    basis = options.basis or _ask(f"what it rests on ({', '.join(consent.BASES)})")
+    day = options.date or (_ask("the day it was given", today) if options.person is None else today)
+    fields: dict[str, Any] = {"scope": options.scope, "given_by": options.given_by}
+    if options.document:
+        with options.document.open("rb") as file:
+            fields["document"] = hashlib.file_digest(file, "sha256").hexdigest()
+    if options.face:
+        from . import stages
+
+        fields["likeness"] = consent.likeness_of(stages.identity_in(options.face))
+    if options.expires:
+        fields["expires"] = consent.day_of(options.expires, options.expires)
+    record = consent.ConsentRecord(person, basis, consent.day_of(day, day), **fields)
+    consent.check(record, dt.date.today())
+    consent.add(record, options.file)
+    print(f"{options.file}: consent {record.id} of {record.person}. Name it where footage is read: --consent {person}")
+
+
+def _ask(what: str, default: str = "") -> str:
+    if not sys.stdin.isatty():
+        raise ConsentError(f"consent new: {what} is missing, and there is no terminal to ask at. See --help.")
+    answer = input(f"{what}{f' [{default}]' if default else ''}: ").strip()
+    return answer or default
+
+
+def _consent_list(options: argparse.Namespace) -> None:
+    import datetime as dt
+
+    from .provenance import consent, ledger
+
+    for record in consent.load(options.file):
+        try:
+            consent.check(record, dt.date.today())
+            state = f"holds{f' until {record.expires}' if record.expires else ''}"
+        except ConsentError as error:
+            state = str(error).partition(": ")[2]
+        print(
+            f"{record.id}  {record.person}: {record.basis}, {record.date}; {state}; "
+            f"{len(ledger.outputs(consent_id=record.id))} outputs"
+        )
+
+
+def _consent_revoke(options: argparse.Namespace) -> None:
+    import datetime as dt
+
+    from .provenance import consent, ledger
+
+    records = consent.load(options.file) if options.file.is_file() else []
+    meant = {record.id: record.person for record in records if options.who in (record.id, record.person)}
+    for output in ledger.outputs(consent_id=options.who):
+        meant.setdefault(options.who, ", ".join(output.people))
+    if not meant:
+        raise ConsentError(
+            f"{options.who}: neither a person in {options.file} nor the id of a consent known here. See: "
+            "facedouble consent list"
+        )
+    for consent_id, person in meant.items():
+        ledger.revoke(ledger.Revocation(consent_id, person, dt.date.today(), options.reason))
+        made = ledger.outputs(consent_id=consent_id)
+        print(f"revoked: consent {consent_id} of {person}. Models and face sets made under it refuse from now on.")
+        print(f"{len(made)} outputs were made under it here{':' if made else '.'}")
+        for output in made:
+            print(f"  {output.made}  {output.path}{'' if Path(output.path).exists() else ' (no longer there)'}")
 
 
 def _verify(options: argparse.Namespace, _stopped: Flag) -> int:

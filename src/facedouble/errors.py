@@ -31,3 +31,9 @@ class ConsentError(FacedoubleError):
     """A person's consent record is missing or invalid; nothing is done without it."""
 
     exit_code = 3
+
+
+class ContentError(FacedoubleError):
+    """Explicit footage; this program refuses it."""
+
+    exit_code = 7

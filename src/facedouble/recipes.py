@@ -90,14 +90,18 @@ class TrainRecipe(Recipe):
         _check(self.preset in ("compact", "classic"), f"preset {self.preset!r}: expected compact or classic")
         levels = len(self.widths)
         _check(2 <= levels <= 6, f"widths {self.widths}: expected 2 to 6 levels")
-        _check(min(self.widths) >= 8, f"widths {self.widths}: expected at least 8 channels a level")
+        _check(
+            all(8 <= width <= 4096 for width in self.widths),
+            f"widths {self.widths}: expected at least 8 channels a level, at most 4096",
+        )
+        _check(self.size_px <= 1024, f"size {self.size_px} px: expected at most 1024 px")
         step = 2**levels if self.preset == "classic" else 4 * 2 ** (levels - 1)
         _check(
             self.size_px % step == 0 and self.size_px >= step,
             f"size {self.size_px} px: {levels} levels need a multiple of {step} px",
         )
-        _check(self.latent >= 16, f"latent {self.latent}: expected 16 or more")
-        _check(self.batch >= 1, f"batch {self.batch}: expected 1 or more")
+        _check(16 <= self.latent <= 16384, f"latent {self.latent}: expected 16 or more, at most 16384")
+        _check(1 <= self.batch <= 65536, f"batch {self.batch}: expected 1 or more, at most 65536")
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
@@ -136,12 +140,15 @@ class ConvertRecipe(Recipe):
     """how the face's colour is brought to the plate's, on skin: reinhard (mean and spread in CIELAB) or none"""
     blend: str = "multiband"
     """multiband or plain"""
+    label: str = "none"
+    """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
 
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
         _check(self.crf is None or 0 <= self.crf <= 51, f"crf {self.crf}: expected 0 to 51")
         _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
         _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
+        _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
 
 
 @dataclass(frozen=True)

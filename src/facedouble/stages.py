@@ -40,10 +40,12 @@ from .media.flow import ordered_map
 from .media.reader import probe, read
 from .media.writer import open_writer
 from .project import output_errors, save_json, unfinished
-from .provenance import certificate, consent, credential
+from .provenance import certificate, consent, content, credential, ledger, xmp
 from .provenance.consent import ConsentRecord
+from .provenance.content import ContentCheck
 from .recipes import ConvertRecipe, ExtractRecipe, TrainRecipe, Until
 from .swap.face import Swapper
+from .swap.label import START_S, Label, around
 
 Stage = Generator[Event, None, Any]
 
@@ -66,9 +68,11 @@ def extract(
         return faces
     work = unfinished(out)
     yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
+    _refuse_explicit(clip, clip_path.name)
     found = yield from search(clip, recipe, work / "search", workers)
-    mine, _, how = pick(found, _example(example) if example else None, clip_path.name)
+    mine, person, how = pick(found, identity_in(example) if example else None, clip_path.name)
     yield Note(how)
+    consent.check_likeness(record, person.embedding, clip_path.name)
     result = yield from collect(clip, mine, work, recipe, record, workers)
     with output_errors(out):
         shutil.rmtree(work / "search")
@@ -77,6 +81,12 @@ def extract(
     result = replace(result, path=out)
     yield Finished(out, f"{len(result.rows_with_crops())} faces of {record.person}, from {clip.count} frames")
     return result
+
+
+def _refuse_explicit(clip: Clip, name: str) -> None:
+    numbers = content.sampled(clip.count)
+    pictures = ((number, to_8_bit(frame.pixels)) for number in numbers for frame in read(clip, number, number + 1))
+    ContentCheck().refuse_explicit(pictures, name)
 
 
 def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
@@ -91,7 +101,7 @@ def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
         save_json(work / "stamp.json", stamp)
 
 
-def _example(picture: Path) -> NDArray[np.float32]:
+def identity_in(picture: Path) -> NDArray[np.float32]:
     """The identity (128,) of the one face in a picture."""
     frame = next(iter(read(probe(picture))))
     pixels = to_8_bit(frame.pixels)
@@ -111,6 +121,7 @@ def train(
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
         usable_rows(sets[side], recipe)  # before anything is written
+        consent.check_likeness(sets[side].consent, mean_embedding(sets[side].faces.embedding), str(sets[side].path))
     trained = Trained(
         recipe,
         people={side: sets[side].person for side in SIDES},
@@ -180,6 +191,7 @@ def convert(
         if encoding.exists():
             yield Note(f"{out}: an unfinished conversion was found; starting it over")
             _remove(encoding)
+    _refuse_explicit(clip, clip_path.name)
     faces = yield from _faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
@@ -187,9 +199,17 @@ def convert(
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 
+    label = Label.of(clip.size) if recipe.label != "none" else None
+    labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
+
     def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, tuple[int, int, int, int] | None]:
-        row = row_of.get(frame.index)
-        return (frame, None, None) if row is None else (frame, *swapper(frame.pixels, faces.points[row], acting[row]))
+        row, pixels, box = row_of.get(frame.index), None, None
+        if row is not None:
+            pixels, box = swapper(frame.pixels, faces.points[row], acting[row])
+        if label is not None and frame.pts < labelled_until:
+            pixels = label(frame.pixels if pixels is None else pixels)
+            box = around(box, label.box)
+        return frame, pixels, box
 
     try:
         with output_errors(out):
@@ -198,6 +218,7 @@ def convert(
                     writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
                         yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
+            _refuse_explicit(probe(encoding), out.name)
             _sign(encoding, out, clip, model, trained, recipe, faces)
     finally:
         _remove(encoding)
@@ -248,6 +269,7 @@ def _sign(
         changed_frames=_ranges(faces.frame),
         recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
     )
+    xmp.write(encoding, __version__)
     if encoding.is_dir():
         if out.exists():
             raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
@@ -255,6 +277,13 @@ def _sign(
         encoding.replace(out)
     else:
         credential.sign(encoding, out, claim)
+    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    people = claim.people
+    ledger.record(
+        ledger.Output(
+            str(out.resolve()), made, [p.consent_id for p in people], [p.name for p in people], claim.model_sha256, ""
+        )
+    )
 
 
 def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -312,7 +341,7 @@ def judge_clips(
     recipe = ExtractRecipe()
     yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
     found = yield from search(clip, recipe, work / "search", workers)
-    faces, person, how = pick(found, _example(example) if example else None, target.name)
+    faces, person, how = pick(found, identity_in(example) if example else None, target.name)
     yield Note(how)
     identities = {"a": person.embedding, "b": sampled_identity(clips[1])}
     about = {"people": f"the face of {source.name} on {target.name}"}

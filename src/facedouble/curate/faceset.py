@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import FacedoubleError, FaceError, InputError
+from ..errors import ConsentError, FacedoubleError, FaceError, InputError
 from ..faces import EXPRESSIONS, IDENTITY, LANDMARKS, Faces
 from ..footage import Clip
 from ..project import output_errors, save_json
@@ -29,6 +30,9 @@ from ..provenance.consent import ConsentRecord
 from ..recipes import ExtractRecipe
 
 VERSION = 1
+_ROW_BYTES = 16_000
+"""more than a row's numbers and names come to, unpacked"""
+_PNG_HEAD = 24
 # Widths of the numeric columns; anything else in the table is refused, so a stranger's set cannot surprise later code.
 _WIDTHS = {
     "box": 4, "points": LANDMARKS * 2, "pose": 3, "expression": EXPRESSIONS, "embedding": IDENTITY, "transform": 6,
@@ -79,12 +83,14 @@ class FaceSet:
         """(S, S, 3) RGB. Raises FaceError for a picture that cannot be read or is of another size."""
         import cv2
 
-        file = self.path / "crops" / self.crop[row]
+        file, side = self.path / "crops" / self.crop[row], self.recipe.size_px
         content = np.fromfile(file, np.uint8)
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-        side = self.recipe.size_px
+        # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
+        small = _claimed_size(content.tobytes()[:_PNG_HEAD]) in (None, (side, side))
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) and small else None
         if picture is None or picture.shape != (side, side, 3):
-            found = "not a picture" if picture is None else f"{picture.shape[1]}x{picture.shape[0]} px"
+            claimed = _claimed_size(content.tobytes()[:_PNG_HEAD]) if picture is None else picture.shape[1::-1]
+            found = "not a picture" if claimed in (None, (side, side)) else f"{claimed[0]}x{claimed[1]} px"
             raise FaceError(f"{file}: {found}, expected {side}x{side} px. Delete that file, or extract again.")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -112,6 +118,7 @@ class FaceSet:
             {
                 "version": VERSION,
                 "person": self.person,
+                "consent": self.consent.id,
                 "source": {**vars(self.source), "size": list(self.source.size), "rate": str(self.source.rate)},
                 "recipe": self.recipe.as_dict(),
             },
@@ -121,7 +128,6 @@ class FaceSet:
     def load(cls, path: Path) -> Self:
         """Raises FaceError for a folder that is no whole face set, ConsentError where its consent cannot be read."""
         import pyarrow
-        from pyarrow import parquet
 
         if not (path / "faceset.json").is_file() or not (path / "faces.parquet").is_file():
             raise FaceError(f"{path}: not a face set. Make one with: facedouble extract CLIP -o {path}")
@@ -136,14 +142,14 @@ class FaceSet:
                     "rate": Fraction(record["source"]["rate"]),
                 }
             )
-            table = parquet.read_table(path / "faces.parquet")
+            table = _read_table(path / "faces.parquet", source.frames)
             columns = {name: _column(table, name, column.dtype) for name, column in Faces.empty().columns().items()}
             transform = _column(table, "transform", np.float64)
             pts, sharpness = _column(table, "pts", np.int64), _column(table, "sharpness", np.float32)
             _check({**columns, "transform": transform}, source)
             crop = [_plain_name(name) for name in table["crop"].to_pylist()]
             recipe = ExtractRecipe.from_dict(record["recipe"])
-            person = str(record["person"])
+            person, consent_id = str(record["person"]), str(record["consent"])
         except InputError as error:
             raise FaceError(f"{path}: {error}") from error
         except FacedoubleError:
@@ -154,9 +160,37 @@ class FaceSet:
         ) as error:  # fmt: skip
             raise FaceError(f"{path}: a broken face set ({error}). Extract it again.") from error
         records = consent.load(path / "consent.toml")
+        if len(records) != 1 or records[0].id != consent_id:
+            raise ConsentError(
+                f"{path / 'consent.toml'}: not the record this set was made under ({consent_id}). "
+                "Put that one back, or extract again under the new one."
+            )
         columns["points"] = columns["points"].reshape(-1, LANDMARKS, 2)
         transform = transform.reshape(-1, 2, 3)
         return cls(path, person, records[0], source, recipe, Faces(**columns), pts, sharpness, transform, crop)
+
+
+def _read_table(file: Path, most_rows: int) -> Any:
+    """The table's known columns. Raises ValueError where it would unpack to more than its rows can need."""
+    from pyarrow import parquet
+
+    wanted = [*Faces.empty().columns(), "transform", "pts", "sharpness", "crop"]
+    with parquet.ParquetFile(file) as opened:
+        about = opened.metadata
+        unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        if about.num_rows > most_rows or unpacked > 1_000_000 + _ROW_BYTES * about.num_rows:
+            raise ValueError(
+                f"{about.num_rows} rows, {unpacked / 1e6:.0f} MB, are more than {most_rows} frames can need"
+            )
+        return opened.read(columns=wanted)
+
+
+def _claimed_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height by a PNG's first bytes; None where it is none."""
+    if len(head) < _PNG_HEAD or not head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    width, height = struct.unpack(">II", head[16:24])
+    return width, height
 
 
 def _column(table: Any, name: str, kind: DTypeLike) -> NDArray[Any]:

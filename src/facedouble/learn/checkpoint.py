@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..errors import FacedoubleError, ModelError
+from ..errors import ConsentError, FacedoubleError, ModelError
 from ..project import atomic_folder, save_json
 from ..provenance import consent
 from ..provenance.consent import ConsentRecord
@@ -66,6 +66,7 @@ def write_model(model: Path, trained: Trained) -> None:
             "version": VERSION,
             "recipe": trained.recipe.as_dict(),
             "people": trained.people,
+            "consents": {side: record.id for side, record in trained.consents.items()},
             "face_sets": trained.face_sets,
             "identity": trained.identity,
         },
@@ -81,6 +82,11 @@ def read_model(model: Path) -> Trained:
         if record["version"] != VERSION:
             raise ModelError(f"{model}: model of version {record['version']}, this program reads {VERSION}.")
         consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
+        if {side: kept.id for side, kept in consents.items()} != record["consents"]:
+            raise ConsentError(
+                f"{model / 'consent.toml'}: not the records this model was trained under. "
+                "Put those back, or train again."
+            )
         recipe = TrainRecipe.from_dict(record["recipe"])
         return Trained(recipe, record["people"], consents, record["face_sets"], record["identity"])
     except FacedoubleError:

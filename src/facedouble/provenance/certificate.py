@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..errors import MachineError
+from ..project import config_folder
 
 FILE = "signing.pem"
 LIFETIME = dt.timedelta(days=5 * 365)
@@ -38,25 +38,12 @@ class Identity:
         return "Identity(...)"  # a private key must not end up in a log
 
 
-def folder() -> Path:
-    """Where the key lies: FACEDOUBLE_CONFIG, else the platform's config folder for facedouble."""
-    if chosen := os.environ.get("FACEDOUBLE_CONFIG"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "facedouble"
-
-
 def local_identity() -> Identity:
     """The machine's signing identity, made first where it is missing, damaged or about to expire.
 
     Call it before long work, so that a config folder that cannot be written fails at the start. Raises MachineError.
     """
-    file = folder() / FILE
+    file = config_folder() / FILE
     try:
         known = _load(file)
         if known is not None:

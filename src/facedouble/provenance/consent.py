@@ -6,6 +6,7 @@ person than a name or pseudonym.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
 import json
@@ -13,19 +14,33 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 
 from ..errors import ConsentError
+from ..faces import IDENTITY, SAME_PERSON
 from ..project import atomic_file
+from . import ledger
 
 FORM = '"NAME: BASIS, YYYY-MM-DD"'
 EXAMPLE = '"anna: signed release, 2026-11-22"'
 RENDERED_BASIS = "rendered, nobody"
 """the basis of a performer who was drawn by a computer and is nobody's likeness"""
+
+PROJECT_FILE = "consent.toml"
+"""in the folder one works in: the records of a whole project, so that each is given once"""
+BASES = (
+    "signed release", "own face", RENDERED_BASIS, "archival licence", "court-ordered protection",
+    "consent of a guardian", "consent of the estate",
+)  # fmt: skip
+"""what a consent commonly rests on; any other words will do"""
+
+_LIKENESS_STEP = 0.005
 
 MAX_TEXT = 1000
 MAX_FILE_BYTES = 1_000_000
@@ -49,12 +64,23 @@ class ConsentRecord:
     scope: str = ""
     """what it covers, in words; empty: not limited"""
     expires: dt.date | None = None
+    given_by: str = ""
+    """who gave it, where that is not the person shown: a guardian, an estate, a court, an archive"""
+    document: str = ""
+    """sha256 of the paper or file it stands in, which stays where it is"""
+    likeness: str = ""
+    """the face it was given for, as `likeness_of` writes it; empty: not bound to a face"""
 
     def __post_init__(self) -> None:
         _check_text("person", self.person)
         _check_text("basis", self.basis)
         _check_text("scope", self.scope, may_be_empty=True)
+        _check_text("given_by", self.given_by, may_be_empty=True)
         _check_date("date", self.date)
+        if self.document and not re.fullmatch("[0-9a-f]{64}", str(self.document)):
+            raise ConsentError(f"consent of {self.person}: document must be a sha256, 64 hexadecimal digits.")
+        if self.likeness:
+            _likeness(self)
         if self.expires is not None:
             _check_date("expires", self.expires)
             if self.expires <= self.date:
@@ -65,6 +91,34 @@ class ConsentRecord:
         """16 hexadecimal digits of the sha256 of all fields, the same on every machine."""
         content = json.dumps(_to_table(self), sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(unicodedata.normalize("NFC", content).encode()).hexdigest()[:16]
+
+
+def likeness_of(embedding: NDArray[np.float32]) -> str:
+    """A descriptor (128,) as base64 of signed bytes: within 0.02 of what it was, and no picture can be made of it."""
+    steps = np.clip(np.round(embedding / _LIKENESS_STEP), -127, 127).astype(np.int8)
+    return base64.b64encode(steps.tobytes()).decode()
+
+
+def _likeness(record: ConsentRecord) -> NDArray[np.float32]:
+    try:
+        steps = np.frombuffer(base64.b64decode(record.likeness, validate=True), np.int8)
+    except (ValueError, TypeError):
+        steps = np.zeros(0, np.int8)
+    if len(steps) != IDENTITY:
+        raise ConsentError(f"consent of {record.person}: its likeness is damaged. Make it again from a picture.")
+    return steps.astype(np.float32) * _LIKENESS_STEP
+
+
+def check_likeness(record: ConsentRecord, embedding: NDArray[np.float32], what: str) -> None:
+    """Raise ConsentError where `record` was given for another face than the mean descriptor (128,) of `what`."""
+    if not record.likeness:
+        return
+    away = float(np.linalg.norm(_likeness(record) - embedding))
+    if not away < SAME_PERSON:
+        raise ConsentError(
+            f"{what}: not the person whose consent is on record as {record.person} (face distance {away:.2f}, the "
+            f"same person is under {SAME_PERSON:.2f}). Give the record of the person shown."
+        )
 
 
 def parse(text: str) -> ConsentRecord:
@@ -80,7 +134,7 @@ def parse(text: str) -> ConsentRecord:
     if not person.strip() or not basis.strip():
         lacking = "name before the colon" if not person.strip() else "basis between the colon and the date"
         raise ConsentError(f"consent {_quoted(text)}: no {lacking}. Write it as {FORM}, such as {EXAMPLE}.")
-    return ConsentRecord(person.strip(), basis.strip(), _day(day.strip(), text))
+    return ConsentRecord(person.strip(), basis.strip(), day_of(day.strip(), text))
 
 
 def load(path: Path) -> list[ConsentRecord]:
@@ -106,9 +160,35 @@ def load(path: Path) -> list[ConsentRecord]:
 
 
 def from_option(text_or_path: str) -> list[ConsentRecord]:
-    """What the option --consent was given: a path that ends in .toml, else one record in words. Raises ConsentError."""
+    """What the option --consent was given: a path that ends in .toml, the name of a person in the project's
+    consent.toml, else one record in words. Raises ConsentError."""
     text = text_or_path.strip()
-    return load(Path(text)) if text.lower().endswith(".toml") else [parse(text)]
+    if text.lower().endswith(".toml"):
+        return load(Path(text))
+    if ":" not in text and Path(PROJECT_FILE).is_file():
+        return [_newest(load(Path(PROJECT_FILE)), text)]
+    return [parse(text)]
+
+
+def of_project() -> list[ConsentRecord]:
+    """The records of the project's consent.toml; none where there is no such file. Raises ConsentError."""
+    return load(Path(PROJECT_FILE)) if Path(PROJECT_FILE).is_file() else []
+
+
+def _newest(records: Sequence[ConsentRecord], person: str) -> ConsentRecord:
+    found = [record for record in records if record.person.casefold() == person.casefold()]
+    if not found:
+        names = ", ".join(dict.fromkeys(record.person for record in records))
+        raise ConsentError(f"{PROJECT_FILE}: holds no record of {_quoted(person)}, only of {names}.")
+    return max(found, key=lambda record: record.date)
+
+
+def add(record: ConsentRecord, path: Path) -> None:
+    """Append to a file of records, made where it is missing. Raises ConsentError where it is in there already."""
+    records = load(path) if path.exists() else []
+    if record in records:
+        raise ConsentError(f"{path}: holds this very record of {record.person} already.")
+    save([*records, record], path)
 
 
 def save(records: Sequence[ConsentRecord], path: Path) -> None:
@@ -118,7 +198,7 @@ def save(records: Sequence[ConsentRecord], path: Path) -> None:
 
 
 def check(record: ConsentRecord, today: dt.date) -> None:
-    """Raise ConsentError where the record is dated after `today` or has expired by then."""
+    """Raise ConsentError where the record is dated after `today`, has expired by then or was revoked."""
     if record.date > today:
         raise ConsentError(
             f"consent of {record.person}: dated {record.date}, which is in the future (today is {today}). "
@@ -126,6 +206,7 @@ def check(record: ConsentRecord, today: dt.date) -> None:
         )
     if record.expires is not None and record.expires <= today:
         raise ConsentError(f"consent of {record.person}: expired on {record.expires}. Obtain and record a new one.")
+    ledger.check(record.id, record.person)
 
 
 def require(record: ConsentRecord | None, what: str) -> ConsentRecord:
@@ -158,7 +239,7 @@ def _check_date(field: str, value: object) -> None:
         raise ConsentError(f"consent: {field} must be a day such as 2026-11-22, not {_quoted(str(value))}.")
 
 
-def _day(text: str, whole: str) -> dt.date:
+def day_of(text: str, whole: str) -> dt.date:
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return dt.date.fromisoformat(text)
@@ -170,30 +251,25 @@ def _day(text: str, whole: str) -> dt.date:
 
 
 def _from_table(table: dict[str, Any], place: str) -> ConsentRecord:
-    known = ("person", "basis", "date", "scope", "expires")
+    known = tuple(field.name for field in fields(ConsentRecord))
     for key in table:
         if key not in known:
             raise ConsentError(f"{place}: unknown key {_quoted(key)}; known are {', '.join(known)}.")
     for key in known[:3]:
         if key not in table:
             raise ConsentError(f"{place}: {key} is missing; person, basis and date are needed.")
-    fields = dict(table)
+    values = dict(table)
     try:
         for key in ("date", "expires"):
-            if isinstance(value := fields.get(key), str):
-                fields[key] = _day(value.strip(), f"{key} = {value}")
-        return ConsentRecord(**fields)
+            if isinstance(value := values.get(key), str):
+                values[key] = day_of(value.strip(), f"{key} = {value}")
+        return ConsentRecord(**values)
     except ConsentError as error:
         raise ConsentError(f"{place}: {error}") from error
 
 
 def _to_table(record: ConsentRecord) -> dict[str, Any]:
-    table: dict[str, Any] = {"person": record.person, "basis": record.basis, "date": record.date}
-    if record.scope:
-        table["scope"] = record.scope
-    if record.expires is not None:
-        table["expires"] = record.expires
-    return table
+    return {name: value for name, value in vars(record).items() if value not in ("", None)}
 
 
 def _quoted(text: str) -> str:
