@@ -8,7 +8,8 @@ import pytest
 from facedouble.curate.faceset import FaceSet
 from facedouble.find.mask import drawing
 from facedouble.geometry import FACE_OVAL, apply
-from facedouble.learn.shape import carried, shape_offset
+from facedouble.judge.picture import gaze
+from facedouble.learn.shape import carried, rest, shape_offset
 
 RANDOM = np.random.default_rng(5)
 SHAPES = [RANDOM.random((478, 2)), RANDOM.random((478, 2))]
@@ -36,7 +37,34 @@ def test_a_face_is_carried_into_the_others_shape_and_keeps_what_it_does() -> Non
     wanted = 100 * show(1, expression, angles)
     before = np.linalg.norm(100 * show(0, expression, angles) - wanted, axis=-1).mean()
     assert before > 30
+    irises = range(468, 478)  # follow the eyes instead, see below
+    found, wanted = (np.delete(where, irises, axis=1) for where in (found, wanted))
     assert np.linalg.norm(found - wanted, axis=-1).mean() < 0.08 * before
+
+
+def test_gaze_is_carried_as_it_is(faces_a: FaceSet) -> None:
+    """A looks aside all the time and B does not: that is no difference of shape."""
+    points = np.stack([apply(m, p) for m, p in zip(faces_a.transform, faces_a.faces.points, strict=True)]) / 128
+    acting, aside = faces_a.faces.acting(), points.copy()
+    for (right, left), iris in (((33, 133), range(468, 473)), ((362, 263), range(473, 478))):
+        aside[:, iris] += 0.2 * (points[:, left] - points[:, right])[:, None]
+    offset = shape_offset((aside, points), (acting, acting))
+    assert np.linalg.norm(offset[0, 468:], axis=-1).mean() > 0.02
+    found = carried(aside, acting, offset, 1.0)
+    np.testing.assert_allclose(gaze(found), gaze(aside), atol=0.01)
+    assert abs(gaze(found) - gaze(points)).mean() > 0.05
+    # An iris keeps its size, and the rest of the face is carried as ever.
+    ring = np.linalg.norm(found[:, 469:473] - found[:, 469:473].mean(1, keepdims=True), axis=-1)
+    before = np.linalg.norm(points[:, 469:473] - points[:, 469:473].mean(1, keepdims=True), axis=-1)
+    np.testing.assert_allclose(ring, before, rtol=0.2)
+    np.testing.assert_allclose(found[:, :468], points[:, :468], atol=0.02)
+
+
+def test_who_looks_aside_all_the_time_is_not_at_rest() -> None:
+    acting = np.hstack([np.full((100, 52), 0.4), np.full((100, 2), 0.3)])
+    resting = rest(acting)
+    assert (resting[11:19] == 0).all() and (resting[-2:] == 0).all()
+    np.testing.assert_allclose(np.delete(resting, [*range(11, 19), 52, 53]), 0.4, atol=1e-6)
 
 
 def test_one_person_twice_has_the_same_shape(faces_a: FaceSet) -> None:

@@ -12,17 +12,22 @@ from ..faces import LANDMARKS
 
 _RIDGE = 1e-3
 _REST = 20
+_GAZE = slice(11, 19)
+"""the blendshapes eyeLookDownLeft to eyeLookUpRight"""
+_EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
+"""corners, and the iris with its middle"""
 
 
 def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
-    """(54,) what a person's resting face is read as, from all that the person does (n, 54); 0 for the angles.
+    """(54,) what a person's resting face is read as, from all that the person does (n, 54); 0 for gaze and angles.
 
     Blendshapes are read from landmarks, so that high brows are read as raised ones. Most of them are at rest most of
     the time, so their 20th percentile over a clip is near what the shape alone reads. Measured on a real pair, the swap
-    comes closest to B with more, and keeps the expression best with less.
+    comes closest to B with more, and keeps the expression best with less. Gaze has no rest: who looks aside most of the
+    time looks aside.
     """
     resting = np.percentile(acting, _REST, axis=0)
-    resting[-2:] = 0
+    resting[_GAZE] = resting[-2:] = 0
     return np.asarray(resting, np.float32)
 
 
@@ -52,6 +57,22 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
 
 
 def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], square_px: float) -> NDArray[np.float32]:
-    """A's aligned landmarks (..., 478, 2) px as B would show them, where a face square is `square_px` wide."""
+    """A's aligned landmarks (..., 478, 2) px as B would show them, where a face square is `square_px` wide.
+
+    The irises stand between the corners of B's eyes as they stand between A's: where somebody looks is no matter of
+    shape, and two people who look elsewhere most of the time must not be taken for two shapes.
+    """
     coefficients = np.concatenate([np.ones_like(acting[..., :1]), acting[..., -2:]], -1)
-    return np.asarray(points + square_px * np.tensordot(coefficients, offset, 1), np.float32)
+    result = points + square_px * np.tensordot(coefficients, offset, 1)
+    for (right, left), iris in _EYES:
+        # As complex numbers, a turn with a scale is one factor.
+        before, after = (_complex(where[..., [right, left, *iris], :]) for where in (points, result))
+        turn = (after[..., 1] - after[..., 0]) / (before[..., 1] - before[..., 0])
+        middle = after[..., 0] + turn * (before[..., 2:].mean(-1) - before[..., 0])
+        moved = after[..., 2:] + (middle - after[..., 2:].mean(-1))[..., None]
+        result[..., iris, 0], result[..., iris, 1] = moved.real, moved.imag
+    return np.asarray(result, np.float32)
+
+
+def _complex(points: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(points[..., 0] + 1j * points[..., 1])
