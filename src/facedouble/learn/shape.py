@@ -59,19 +59,23 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
 def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], square_px: float) -> NDArray[np.float32]:
     """A's aligned landmarks (..., 478, 2) px as B would show them, where a face square is `square_px` wide.
 
-    The irises stand between the corners of B's eyes as they stand between A's: where somebody looks is no matter of
-    shape, and two people who look elsewhere most of the time must not be taken for two shapes.
+    Both irises are then moved alike, so that B looks where A looks: that is no matter of shape, and two people who look
+    elsewhere most of the time must not be taken for two shapes. How far the two eyes converge is the person's own.
     """
     coefficients = np.concatenate([np.ones_like(acting[..., :1]), acting[..., -2:]], -1)
     result = points + square_px * np.tensordot(coefficients, offset, 1)
-    for (right, left), iris in _EYES:
-        # As complex numbers, a turn with a scale is one factor.
-        before, after = (_complex(where[..., [right, left, *iris], :]) for where in (points, result))
-        turn = (after[..., 1] - after[..., 0]) / (before[..., 1] - before[..., 0])
-        middle = after[..., 0] + turn * (before[..., 2:].mean(-1) - before[..., 0])
-        moved = after[..., 2:] + (middle - after[..., 2:].mean(-1))[..., None]
+    away = np.mean([_gaze(points, *eye) - _gaze(result, *eye) for eye in _EYES], axis=0)
+    for corners, iris in _EYES:
+        right, left = (_complex(result[..., corner, :]) for corner in corners)
+        moved = _complex(result[..., iris, :]) + (away * (left - right))[..., None]
         result[..., iris, 0], result[..., iris, 1] = moved.real, moved.imag
     return np.asarray(result, np.float32)
+
+
+def _gaze(points: NDArray[Any], corners: tuple[int, int], iris: range) -> NDArray[Any]:
+    """Where an iris stands in its eye, as a complex number: 0 is the right corner, 1 the left."""
+    right, left = (_complex(points[..., corner, :]) for corner in corners)
+    return np.asarray((_complex(points[..., iris, :]).mean(-1) - right) / (left - right))
 
 
 def _complex(points: NDArray[Any]) -> NDArray[Any]:
