@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from facedouble import weights
+from facedouble import project, weights
 from facedouble.errors import MachineError
 from facedouble.weights import Weights, Wheel
 
@@ -169,11 +169,11 @@ def test_the_cache_folder_follows_the_platform(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert weights.folder() == tmp_path / "xdg" / "facedouble" / "weights"
+    assert project.weights_folder() == tmp_path / "xdg" / "facedouble" / "weights"
     monkeypatch.setattr(sys, "platform", "win32")
-    assert weights.folder() == tmp_path / "local" / "facedouble" / "weights"
+    assert project.weights_folder() == tmp_path / "local" / "facedouble" / "weights"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert weights.folder().parts[-4:] == ("Library", "Caches", "facedouble", "weights")
+    assert project.weights_folder().parts[-4:] == ("Library", "Caches", "facedouble", "weights")
 
 
 def test_the_table_is_complete() -> None:

@@ -560,13 +560,13 @@ def _doctor(_options: argparse.Namespace, _stopped: Flag) -> int:
 
 
 def _weights(options: argparse.Namespace, _stopped: Flag) -> None:
-    from . import weights
+    from . import project, weights
 
     if options.action == "fetch":
         weights.fetch_all()
     for entry in weights.table():
         print(f"{entry.name:16} {'present' if weights.present(entry.name) else 'missing':8} {entry.licence}")
-    print(f"cache: {weights.folder()}")
+    print(f"cache: {project.weights_folder()}")
 
 
 def _demo(options: argparse.Namespace, stopped: Flag) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from . import weights
+from . import project, weights
 from .errors import InputError, MachineError
 
 GB = 1e9
@@ -213,12 +213,12 @@ def _libraries() -> Iterator[Check]:
 def _weights() -> Iterator[Check]:
     missing = [entry.file for entry in weights.table() if not weights.present(entry.name)]
     if missing:
-        text = f"{', '.join(missing)} not in {weights.folder()} yet; fetched on first use"
+        text = f"{', '.join(missing)} not in {project.weights_folder()} yet; fetched on first use"
         yield Check(
             "weights", None, text, "Without network: run `facedouble weights fetch` elsewhere, copy the folder."
         )
     else:
-        yield Check("weights", True, f"all in {weights.folder()}")
+        yield Check("weights", True, f"all in {project.weights_folder()}")
 
 
 def _preset() -> Check:

@@ -19,14 +19,24 @@ _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR
 
 def config_folder() -> Path:
     """What is the user's own and not a project's: FACEDOUBLE_CONFIG, else the platform's place for facedouble."""
-    if chosen := os.environ.get("FACEDOUBLE_CONFIG"):
+    return _own_folder("FACEDOUBLE_CONFIG", ("APPDATA", "AppData/Roaming"), "Application Support", "config")
+
+
+def weights_folder() -> Path:
+    """FACEDOUBLE_CACHE, else the platform's cache folder for facedouble/weights."""
+    folder = _own_folder("FACEDOUBLE_CACHE", ("LOCALAPPDATA", "AppData/Local"), "Caches", "cache")
+    return folder if os.environ.get("FACEDOUBLE_CACHE") else folder / "weights"
+
+
+def _own_folder(variable: str, windows: tuple[str, str], mac: str, linux: str) -> Path:
+    if chosen := os.environ.get(variable):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+        base = Path(os.environ.get(windows[0]) or Path.home() / windows[1])
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
+        base = Path.home() / "Library" / mac
     else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        base = Path(os.environ.get(f"XDG_{linux.upper()}_HOME") or Path.home() / f".{linux}")
     return base / "facedouble"
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import MachineError
+from .project import weights_folder
 
 CONNECT_TIMEOUT_S = 8
 PIP_TIMEOUT_S = 900
@@ -91,23 +92,10 @@ def table() -> tuple[Weights, ...]:
     return TABLE
 
 
-def folder() -> Path:
-    """Where the files lie: FACEDOUBLE_CACHE, else the platform's cache folder for facedouble/weights."""
-    if chosen := os.environ.get("FACEDOUBLE_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "facedouble" / "weights"
-
-
 def present(name: str) -> bool:
     """True where the file lies in the weights folder with the right bytes; fetches nothing."""
     weights = _entry(name)
-    return _intact(folder() / weights.file, weights)
+    return _intact(weights_folder() / weights.file, weights)
 
 
 def path(name: str, say: Say | None = None) -> Path:
@@ -117,7 +105,7 @@ def path(name: str, say: Say | None = None) -> Path:
     MachineError where no source answers or the weights folder cannot be written.
     """
     weights = _entry(name)
-    target = folder() / weights.file
+    target = weights_folder() / weights.file
     if not _intact(target, weights):
         _fetch(weights, target, say or _to_stderr)
     return target
