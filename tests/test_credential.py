@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facedouble.errors import InputError, MachineError
+from facedouble.errors import InputError, MachineError, OutputError
 from facedouble.provenance import certificate, credential
 from facedouble.provenance.credential import Claim, Ingredient, Person, sidecar_of, sign, verify
 
@@ -56,6 +56,68 @@ def flip(path: Path, position: int) -> None:
     content = bytearray(path.read_bytes())
     content[position] ^= 0xFF
     path.write_bytes(content)
+
+
+def own_certificate(config: Path, **changes: str) -> certificate.Identity:
+    """A certificate that is not the machine's own, named in signing.toml."""
+    made = certificate._make(dt.datetime.now(dt.UTC))
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "key.pem").write_bytes(made.key)
+    (config / "chain.pem").write_bytes(made.chain)
+    settings = {"certificate": "chain.pem", "key": "key.pem", **changes}
+    (config / certificate.OWN).write_text("".join(f'{name} = "{value}"\n' for name, value in settings.items()))
+    return made
+
+
+def test_the_users_own_certificate_signs(config: Path, tmp_path: Path) -> None:
+    made = own_certificate(config)
+    assert certificate.signing_identity() == made
+    clip = make_clip(tmp_path / "in.mp4")
+    sign(clip, tmp_path / "out.mp4", make_claim())
+    assert verify(tmp_path / "out.mp4").state == "valid"
+    assert sorted(path.name for path in config.iterdir()) == ["chain.pem", "key.pem", certificate.OWN]  # no local one
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"key": "missing.pem"}, "No such file"),
+        ({"key": "chain.pem"}, "signing.toml"),
+        ({"algorithm": "rot13"}, "algorithm 'rot13' is none of"),
+        ({"time_authority": "http://time.example"}, "must be an https address"),
+        ({"password": "x"}, "unknown or not text: password"),
+    ],
+)
+def test_what_cannot_sign_is_said_and_not_replaced_by_another(
+    config: Path, changes: dict[str, str], reason: str
+) -> None:
+    own_certificate(config, **changes)
+    with pytest.raises(MachineError, match=reason) as caught:
+        certificate.signing_identity()
+    assert "every output must be signed" in str(caught.value)
+
+
+def test_a_key_of_another_certificate_is_refused(config: Path) -> None:
+    own_certificate(config)
+    (config / "key.pem").write_bytes(certificate._make(dt.datetime.now(dt.UTC)).key)
+    with pytest.raises(MachineError, match="the key is not the certificate's"):
+        certificate.signing_identity()
+
+
+def test_a_time_authority_that_does_not_answer_leaves_no_output(config: Path, tmp_path: Path) -> None:
+    own_certificate(config, time_authority="https://127.0.0.1:9/none")
+    clip = make_clip(tmp_path / "in.mp4")
+    with pytest.raises((InputError, OutputError), match=r"out\.mp4"):
+        sign(clip, tmp_path / "out.mp4", make_claim())
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_time_authority_alone_keeps_the_local_certificate(config: Path) -> None:
+    config.mkdir(parents=True)
+    (config / certificate.OWN).write_text('time_authority = "https://time.example"\n')
+    identity = certificate.signing_identity()
+    assert identity.time_authority == "https://time.example"
+    assert identity.key == certificate.local_identity().key
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mov", "out.mkv", "out.webm.mkv", "out.png", "out.jpg"])
@@ -217,7 +279,7 @@ def test_an_expired_certificate_does_not_make_a_file_altered(tmp_path: Path, mon
     clip, out = make_clip(tmp_path / "plain.mp4"), tmp_path / "out.mp4"
     ending = dt.datetime.now(dt.UTC) - certificate.LIFETIME + dt.timedelta(seconds=2)
     with monkeypatch.context() as patch:
-        patch.setattr(credential, "local_identity", lambda: certificate._make(ending))
+        patch.setattr(credential, "signing_identity", lambda: certificate._make(ending))
         sign(clip, out, make_claim())
     time.sleep(max(0.0, (ending + certificate.LIFETIME - dt.datetime.now(dt.UTC)).total_seconds()) + 1.1)
     assert verify(out).state == "valid"

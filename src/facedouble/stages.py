@@ -181,7 +181,7 @@ def convert(
     network, trained, state = checkpoint.load(model, place)
     for side in SIDES:
         consent.check(trained.consents[side], dt.date.today())
-    certificate.local_identity()  # an unusable key must stop the work before it begins, not after
+    certificate.signing_identity()  # an unusable key must stop the work before it begins, not after
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")

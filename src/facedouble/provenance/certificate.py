@@ -1,8 +1,16 @@
-"""The local signing certificate: made on first use, kept in the user's config folder, renewed when it runs out.
+"""What outputs are signed with: the user's own certificate, or a local one made on first use and renewed in time.
 
-It proves that a file was not changed since it was signed; it vouches for nobody's identity, as no authority issued it.
-The chain follows the C2PA certificate profile: an end-entity certificate (ES256 on P-256, digital signature, e-mail
-protection) under a root of its own, whose key is thrown away once it has signed that one certificate.
+The user's own is named in signing.toml in the config folder:
+
+    certificate = "chain.pem"      # the certificate first, then those that vouch for it; paths from that folder
+    key = "key.pem"                # PKCS 8, without a password
+    algorithm = "es256"            # es256, es384, es512, ps256, ps384, ps512 or ed25519
+    time_authority = "https://..." # optional (RFC 3161); asked once for every output
+
+certificate and key may be left out where only a time authority is wanted. The local certificate proves that a file was
+not changed since it was signed; it vouches for nobody's identity, as no authority issued it. Its chain follows the C2PA
+certificate profile: an end-entity certificate (ES256 on P-256, digital signature, e-mail protection) under a root of
+its own, whose key is thrown away once it has signed that one certificate.
 """
 
 from __future__ import annotations
@@ -10,7 +18,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
-from dataclasses import dataclass
+import tomllib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -22,6 +31,8 @@ from ..errors import MachineError
 from ..project import config_folder
 
 FILE = "signing.pem"
+OWN = "signing.toml"
+ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 LIFETIME = dt.timedelta(days=5 * 365)
 RENEW_BEFORE_END = dt.timedelta(days=30)
 CERTIFICATE_LINE = b"-----BEGIN CERTIFICATE-----"
@@ -33,9 +44,46 @@ class Identity:
 
     key: bytes
     chain: bytes
+    algorithm: str = "es256"
+    time_authority: str | None = None
 
     def __repr__(self) -> str:
         return "Identity(...)"  # a private key must not end up in a log
+
+
+def signing_identity() -> Identity:
+    """The user's own identity where signing.toml names one, else this machine's. Raises MachineError.
+
+    Call it before long work, so that what is unfit to sign with fails at the start.
+    """
+    file = config_folder() / OWN
+    if not file.is_file():
+        return local_identity()
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        strange = sorted(settings.keys() - {"certificate", "key", "algorithm", "time_authority"})
+        if strange or not all(isinstance(value, str) for value in settings.values()):
+            raise ValueError(f"unknown or not text: {', '.join(strange) or 'a setting'}")
+        authority = settings.get("time_authority")
+        if authority is not None and not authority.startswith("https://"):
+            raise ValueError("time_authority must be an https address")
+        if "certificate" not in settings and "key" not in settings:
+            return replace(local_identity(), time_authority=authority)
+        key, chain = ((file.parent / settings[name]).expanduser().read_bytes() for name in ("key", "certificate"))
+        own = x509.load_pem_x509_certificates(chain)[0]
+        if serialization.load_pem_private_key(key, password=None).public_key() != own.public_key():
+            raise ValueError("the key is not the certificate's")
+        if dt.datetime.now(dt.UTC) > own.not_valid_after_utc:
+            raise ValueError(f"the certificate ran out on {own.not_valid_after_utc:%Y-%m-%d}")
+        algorithm = settings.get("algorithm", "es256").lower()
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm {algorithm!r} is none of {', '.join(ALGORITHMS)}")
+        return Identity(key, chain, algorithm, authority)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise MachineError(
+            f"{file}: cannot sign with what it names ({error}), and every output must be signed. Mend it, or remove it "
+            "to sign with a local certificate."
+        ) from error
 
 
 def local_identity() -> Identity:

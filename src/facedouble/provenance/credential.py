@@ -20,7 +20,7 @@ import c2pa
 
 from ..errors import InputError, OutputError
 from ..project import atomic_file
-from .certificate import local_identity
+from .certificate import signing_identity
 
 GENERATOR = "facedouble"
 ASSERTION = "org.facedouble.swap"
@@ -174,8 +174,11 @@ def _context(signer: c2pa.Signer | None = None) -> c2pa.Context:
 
 def _signed(mime: str, source: BinaryIO, destination: BinaryIO, path: Path, claim: Claim) -> bytes:
     """Sign from stream to stream; returns the manifest's bytes, for a sidecar."""
-    identity = local_identity()
-    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", identity.chain, identity.key, None))
+    identity = signing_identity()
+    authority = identity.time_authority.encode() if identity.time_authority else None
+    signer = c2pa.Signer.from_info(
+        c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, authority)
+    )
     target = next((ingredient for ingredient in claim.ingredients if ingredient.role == "target"), None)
     try:
         with c2pa.Builder(_manifest(claim, mime, target is not None), _context(signer)) as builder:
