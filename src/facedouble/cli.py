@@ -6,18 +6,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import __version__
-from .errors import ConsentError, FacedoubleError, InputError
-
-if TYPE_CHECKING:
-    from .provenance.consent import ConsentRecord
-    from .recipes import TrainRecipe, Until
+from . import __version__, commands
+from .errors import FacedoubleError
 
 CONSENT_HELP = (
     'consent record: "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), a consent .toml file, or '
@@ -79,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
         "every output is signed as AI-altered.",
     )
     parser.add_argument("--version", action="version", version=f"facedouble {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    swap = _command(commands, "swap", _swap, "extract, train, convert and judge at once", "A B -o out.mp4 --minutes 20")
+    swap = _command(
+        verbs, "swap", commands.swap, "extract, train, convert and judge at once", "A B -o out.mp4 --minutes 20"
+    )
     swap.add_argument(
         "a", type=Path, metavar="A", help="the performance that is kept: a video, or a folder of pictures"
     )
@@ -103,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _machine_options(swap)
 
     extract = _command(
-        commands, "extract", _extract, "a clip into a face set: a folder to look through and delete from"
+        verbs, "extract", commands.extract, "a clip into a face set: a folder to look through and delete from"
     )
     extract.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of pictures")
     extract.add_argument("-o", "--output", type=_named, required=True, help="the face set's folder")
@@ -114,14 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     _extract_options(extract)
     _machine_options(extract)
 
-    train = _command(commands, "train", _train, "two face sets into a model; goes on with one that is there")
+    train = _command(verbs, "train", commands.train, "two face sets into a model; goes on with one that is there")
     train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
     train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
     _machine_options(train)
 
-    convert = _command(commands, "convert", _convert, "a clip and a model into the swapped clip")
+    convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
     convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
     convert.add_argument("model", type=Path, metavar="MODEL", help="folder made by train")
     convert.add_argument(
@@ -132,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     _machine_options(convert)
 
     judge = _command(
-        commands, "judge", _judge, "measure a finished swap against its original, whoever made it",
+        verbs, "judge", commands.judge, "measure a finished swap against its original, whoever made it",
         "--target A.mp4 --swap out.mp4 --source B.mp4",
     )  # fmt: skip
     judge.add_argument("--target", type=Path, required=True, metavar="A", help="the original clip")
@@ -148,18 +146,18 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
     judge.add_argument("--workers", type=int, metavar="N", help="stretches judged side by side (default: one a core)")
 
-    _consent_command(commands)
+    _consent_command(verbs)
 
-    verify = _command(commands, "verify", _verify, "read the Content Credential of a file back")
+    verify = _command(verbs, "verify", commands.verify, "read the Content Credential of a file back")
     verify.add_argument("file", type=Path, metavar="FILE", help="a video, a picture, or a folder of pictures")
     verify.add_argument("--json", action="store_true", help="the whole answer as JSON")
 
-    _command(commands, "doctor", _doctor, "what this machine can do, and which preset fits it")
+    _command(verbs, "doctor", commands.doctor, "what this machine can do, and which preset fits it")
 
-    weights = _command(commands, "weights", _weights, "the outside networks this program uses")
+    weights = _command(verbs, "weights", commands.weights, "the outside networks this program uses")
     weights.add_argument("action", choices=["list", "fetch"], help="list them, or fetch all into the cache")
 
-    demo = _command(commands, "demo", _demo, "the whole job on the built-in sample: two rendered performers")
+    demo = _command(verbs, "demo", _demo, "the whole job on the built-in sample: two rendered performers")
     demo.add_argument(
         "-o",
         "--output",
@@ -172,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _consent_command(commands: Any) -> None:
-    consent = _command(commands, "consent", _consent, "who agreed: records of a project, and taking them back")
+def _consent_command(verbs: Any) -> None:
+    consent = _command(verbs, "consent", commands.consent, "who agreed: records of a project, and taking them back")
     actions = consent.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
     new = actions.add_parser("new", help="write a record; what is not given is asked for")
     new.add_argument("--person", metavar="NAME", help="name or pseudonym of the person shown")
@@ -205,10 +203,10 @@ def _named(text: str) -> Path:
 
 
 def _command(
-    commands: Any, name: str, run: Callable[..., Any], text: str, example: str | None = None
+    verbs: Any, name: str, run: Callable[..., Any], text: str, example: str | None = None
 ) -> argparse.ArgumentParser:
     epilog = f"Example: facedouble {name} {example}" if example else None
-    command: argparse.ArgumentParser = commands.add_parser(
+    command: argparse.ArgumentParser = verbs.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog
     )
     command.set_defaults(run=run, training=False)
@@ -276,320 +274,11 @@ def _machine_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--workers", type=int, metavar="N", help="frames worked on side by side (default: one a core)")
 
 
-def _until(options: argparse.Namespace) -> Until:
-    from .recipes import Until
-
-    asked = options.minutes is not None or options.steps is not None or options.until is not None
-    minutes = options.minutes if asked else options.default_minutes
-    return Until(minutes, options.steps, options.until == "plateau")
-
-
-def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
-    """The preset with what the user changed; a model that is there and no preset named: that model's own settings."""
-    from dataclasses import replace
-
-    from .recipes import TrainRecipe
-
-    widths = tuple(_whole(part, "--widths") for part in options.widths.split(",")) if options.widths else None
-    named = {
-        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "latent": options.latent,
-        "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
-        "save_every_s": options.save_every, "score_every_s": options.score_every,
-    }  # fmt: skip
-    changes = {name: value for name, value in named.items() if value is not None}
-    if options.preset is None and (model / "model.json").is_file():
-        from .learn.checkpoint import read_model
-
-        return replace(read_model(model).recipe, **changes)
-    return TrainRecipe.of(options.preset or "compact", **changes)
-
-
-def _whole(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(f"{name}: {text!r} is not a whole number. Write it like 48,96,192,288.") from None
-
-
-def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:
-    """Side -> record, from two --consent options or one file with both."""
-    from .provenance import consent
-
-    records = [record for option in options.consent for record in consent.from_option(option)]
-    records = records or consent.of_project()
-    named = {record.person.lower(): record for record in records}
-    if len(records) == 2 and named.keys() == {"a", "b"}:
-        return named
-    if len(records) != 2:
-        raise ConsentError(
-            f"swap: {len(records)} consent records given, and both people need one. Add "
-            '--consent "A: signed release, YYYY-MM-DD" --consent "B: own face, YYYY-MM-DD", or a .toml file of both.'
-        )
-    return dict(zip("ab", records, strict=True))
-
-
-def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> Any:
-    """Show a stage's events as they come; returns what the stage returns."""
-    from .console import Console
-    from .events import Progress
-
-    with Console() as console:
-        while True:
-            try:
-                event = next(stage)
-            except StopIteration as end:
-                return end.value
-            if isinstance(event, Progress):
-                options.training = event.stage == "training"
-            console.show(event)
-
-
-def _swap(options: argparse.Namespace, stopped: Flag) -> int:
-    consents = _consents(options)
-    from . import stages
-
-    sides = {
-        "a": stages.Side(options.a, consents["a"], options.person_a),
-        "b": stages.Side(options.b, consents["b"], options.person_b),
-    }
-    return _run_swap(options, stopped, sides, options.output)
-
-
-def _run_swap(
-    options: argparse.Namespace, stopped: Flag, sides: dict[str, Any], out: Path, truth: Path | None = None
-) -> int:
-    from . import stages
-    from .console import print_measures
-
-    model = out.with_name(f"{out.stem}.facedouble") / "model"
-    recipes = _extract_recipe(options), _train_recipe(options, model), _convert_recipe(options)
-    device, workers = _machine(options)
-    found = _listen(stages.swap(sides, out, recipes, _until(options), device, workers, stopped.is_set, truth), options)
-    if found is None:
-        return 130
-    print(stages.training_text(model))
-    print_measures(found)
-    print(f"swapped clip:  {out}")
-    print(f"contact sheet: {model.parent / 'contact-sheet.png'}")
-    print(f"report:        {model.parent / 'report.html'}")
-    return 0
-
-
-def _extract_recipe(options: argparse.Namespace) -> Any:
-    from .recipes import ExtractRecipe
-
-    return ExtractRecipe(options.crop_size, options.coverage, options.every, max_people=options.people)
-
-
-def _convert_recipe(options: argparse.Namespace) -> Any:
-    from .recipes import ConvertRecipe
-
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.label)
-
-
-def _machine(options: argparse.Namespace) -> tuple[Any, int]:
-    from . import device
-
-    return device.choose(options.device), _workers(options)
-
-
-def _workers(options: argparse.Namespace) -> int:
-    from . import device
-
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"--workers {options.workers}: expected 1 or more.")
-    return options.workers or device.cores()
-
-
-def _extract(options: argparse.Namespace, _stopped: Flag) -> None:
-    from .provenance import consent
-
-    records = consent.from_option(options.consent) if options.consent else consent.of_project()
-    if len(records) > 1:
-        where, names = options.consent or consent.PROJECT_FILE, ", ".join(record.person for record in records)
-        raise ConsentError(
-            f"{where}: {len(records)} records, and a face set is of one person. Say whose: --consent NAME ({names})."
-        )
-    record = consent.require(records[0] if records else None, str(options.clip))
-    recipe = _extract_recipe(options)
-    _, workers = _machine(options)
-    from . import stages
-
-    _listen(stages.extract(options.clip, options.output, recipe, record, options.person, workers), options)
-
-
-def _train(options: argparse.Namespace, stopped: Flag) -> int:
-    recipe, until = _train_recipe(options, options.output), _until(options)
-    from . import stages
-    from .curate.faceset import FaceSet
-
-    sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
-    device, _ = _machine(options)
-    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options)
-    return 130 if stopped.is_set() else 0
-
-
-def _convert(options: argparse.Namespace, _stopped: Flag) -> None:
-    recipe = _convert_recipe(options)
-    device, workers = _machine(options)
-    from . import stages
-
-    done = _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
-    if options.judge:
-        from .console import print_measures
-
-        folder = options.output.with_suffix(".judge")
-        print_measures(_listen(stages.judge_conversion(done, options.model, folder, None, workers), options))
-
-
-def _judge(options: argparse.Namespace, _stopped: Flag) -> None:
-    import json
-
-    from . import stages
-    from .console import print_measures
-
-    folder = options.output or options.swap.with_suffix(".judge")
-    found = _listen(
-        stages.judge_clips(
-            options.target, options.swap, options.source, options.truth, folder, options.person, _workers(options)
-        ),
-        options,
-    )
-    if options.json:
-        report = json.loads((folder / "report.json").read_text())
-        print(json.dumps({name: report[name] for name in ("measures", "verdicts")}, indent=2))
-    else:
-        print_measures(found)
-
-
-def _consent(options: argparse.Namespace, _stopped: Flag) -> None:
-    {"new": _consent_new, "list": _consent_list, "revoke": _consent_revoke}[options.action](options)
-
-
-def _consent_new(options: argparse.Namespace) -> None:
-    import datetime as dt
-    import hashlib
-
-    from .provenance import consent
-
-    today = dt.date.today().isoformat()
-    person = options.person or _ask("name or pseudonym of the person shown")
-    basis = options.basis or _ask(f"what it rests on ({', '.join(consent.BASES)})")
-    day = options.date or (_ask("the day it was given", today) if options.person is None else today)
-    fields: dict[str, Any] = {"scope": options.scope, "given_by": options.given_by}
-    if options.document:
-        with options.document.open("rb") as file:
-            fields["document"] = hashlib.file_digest(file, "sha256").hexdigest()
-    if options.face:
-        from . import stages
-
-        fields["likeness"] = consent.likeness_of(stages.identity_in(options.face))
-    if options.expires:
-        fields["expires"] = consent.day_of(options.expires, options.expires)
-    record = consent.ConsentRecord(person, basis, consent.day_of(day, day), **fields)
-    consent.check(record, dt.date.today())
-    consent.add(record, options.file)
-    print(f"{options.file}: consent {record.id} of {record.person}. Name it where footage is read: --consent {person}")
-
-
-def _ask(what: str, default: str = "") -> str:
-    if not sys.stdin.isatty():
-        raise ConsentError(f"consent new: {what} is missing, and there is no terminal to ask at. See --help.")
-    answer = input(f"{what}{f' [{default}]' if default else ''}: ").strip()
-    return answer or default
-
-
-def _consent_list(options: argparse.Namespace) -> None:
-    import datetime as dt
-
-    from .provenance import consent, ledger
-
-    for record in consent.load(options.file):
-        try:
-            consent.check(record, dt.date.today())
-            state = f"holds{f' until {record.expires}' if record.expires else ''}"
-        except ConsentError as error:
-            state = str(error).partition(": ")[2]
-        print(
-            f"{record.id}  {record.person}: {record.basis}, {record.date}; {state}; "
-            f"{len(ledger.outputs(consent_id=record.id))} outputs"
-        )
-
-
-def _consent_revoke(options: argparse.Namespace) -> None:
-    import datetime as dt
-
-    from .provenance import consent, ledger
-
-    records = consent.load(options.file) if options.file.is_file() else []
-    meant = {record.id: record.person for record in records if options.who in (record.id, record.person)}
-    for output in ledger.outputs(consent_id=options.who):
-        meant.setdefault(options.who, ", ".join(output.people))
-    if not meant:
-        raise ConsentError(
-            f"{options.who}: neither a person in {options.file} nor the id of a consent known here. See: "
-            "facedouble consent list"
-        )
-    for consent_id, person in meant.items():
-        ledger.revoke(ledger.Revocation(consent_id, person, dt.date.today(), options.reason))
-        made = ledger.outputs(consent_id=consent_id)
-        print(f"revoked: consent {consent_id} of {person}. Models and face sets made under it refuse from now on.")
-        print(f"{len(made)} outputs were made under it here{':' if made else '.'}")
-        for output in made:
-            print(f"  {output.made}  {output.path}{'' if Path(output.path).exists() else ' (no longer there)'}")
-
-
-def _verify(options: argparse.Namespace, _stopped: Flag) -> int:
-    import json
-    from dataclasses import asdict
-
-    from .provenance import credential
-
-    verdict = credential.verify(options.file)
-    print(json.dumps(asdict(verdict), indent=2) if options.json else verdict.text)
-    return {"valid": 0, "altered": 4, "none": 5}[verdict.state]
-
-
-def _doctor(_options: argparse.Namespace, _stopped: Flag) -> int:
-    from . import device
-    from .console import print_checks
-
-    checks = device.report()
-    print_checks(checks)
-    return 1 if any(check.ok is False for check in checks) else 0
-
-
-def _weights(options: argparse.Namespace, _stopped: Flag) -> None:
-    from . import project, weights
-
-    if options.action == "fetch":
-        weights.fetch_all()
-    for entry in weights.table():
-        print(f"{entry.name:16} {'present' if weights.present(entry.name) else 'missing':8} {entry.licence}")
-    print(f"cache: {project.weights_folder()}")
-
-
 def _demo(options: argparse.Namespace, stopped: Flag) -> int:
-    from importlib.resources import as_file, files
-
-    from .project import output_errors
-    from .provenance import consent
-
-    defaults = _parser().parse_args(["swap", "A", "B", "-o", "out.mp4"])
-    for name, value in vars(defaults).items():
+    for name, value in vars(_parser().parse_args(["swap", "A", "B", "-o", "out.mp4"])).items():
         if not hasattr(options, name):
             setattr(options, name, value)
-    from . import stages
-
-    with as_file(files("facedouble") / "sample") as sample:
-        records = {record.person: record for record in consent.load(sample / "consent.toml")}
-        sides = {
-            "a": stages.Side(sample / "a-take1.mp4", records["performer-a"]),
-            "b": stages.Side(sample / "b-take2.mp4", records["performer-b"]),
-        }
-        with output_errors(options.output):
-            options.output.mkdir(parents=True, exist_ok=True)
-        return _run_swap(options, stopped, sides, options.output / "demo.mp4", sample / "ba-take1.mp4")
+    return commands.demo(options, stopped)
 
 
 if __name__ == "__main__":
