@@ -18,12 +18,15 @@ from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.device import Device
 from facedouble.errors import ConsentError, ContentError, InputError
+from facedouble.find.mask import cover_mask
+from facedouble.geometry import FACE_OVAL, LEFT_BROW, RIGHT_BROW, align
 from facedouble.media.reader import probe, read
 from facedouble.provenance import credential, ledger, xmp
 from facedouble.provenance.content import ContentCheck
 from facedouble.recipes import ConvertRecipe, TrainRecipe, Until
 from facedouble.swap.blend import multiband, plain
 from facedouble.swap.colour import match_skin
+from facedouble.swap.face import _into_region, _region
 from facedouble.swap.label import Label
 from support import backdrop, pictures, run, write_clip
 
@@ -126,6 +129,26 @@ def test_a_model_under_other_records_is_refused(model: Path, short_a: Path, tmp_
     (other / "consent.toml").write_text(text.replace("2026-11-01", "2026-11-02"))
     with pytest.raises(ConsentError, match="not the records this model was trained under"):
         run(stages.convert(short_a, other, tmp_path / "out.mp4", ConvertRecipe(), CPU, 2))
+
+
+@pytest.mark.parametrize("raised", [0.0, 0.08])
+def test_the_brows_are_covered_however_high_and_nothing_ends_hard(faces_a: FaceSet, raised: float) -> None:
+    """`raised` in face widths. What is left of A's brows beside B's would be a second pair."""
+    points, size = faces_a.faces.points[0].copy(), (512, 512)
+    width = float(np.ptp(points[FACE_OVAL, 0]))
+    brows = np.concatenate([RIGHT_BROW, LEFT_BROW])
+    points[brows, 1] -= raised * width
+    to_crop = align(points, 96, 1.7)
+    box = _region(points, to_crop, 96, (512, 512, 3))
+    picture, mask = np.full((96, 96, 3), 0.5, np.float32), np.ones((96, 96), np.float32)
+    _, alpha, moved = _into_region(picture, mask, points, to_crop, box, (512, 512, 3))
+    x, y = moved[brows].round().astype(int).T
+    assert alpha[y, x].min() > 0.8
+    edge = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])
+    assert edge.max() < 0.05
+    everything = np.zeros(size[::-1], np.float32)
+    everything[box[1] : box[3], box[0] : box[2]] = alpha
+    assert everything[cover_mask(points, size) == 0].max() < 0.5
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (512, 512), (640, 360), (60, 40)])

@@ -21,11 +21,26 @@ from ..geometry import (
     RIGHT_IRIS,
 )
 
+# Parts of the face's width.
+_OVER_BROWS, _BESIDE_BROWS = 0.22, 0.14
+
 
 def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: the convex hull of the face oval of landmarks (478, 2), in a picture of `size` (width,
     height)."""
     return _fill(points, size, FACE_OVAL)
+
+
+def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: what a swap must cover: the face, and the brows with room around them, however high they are
+    raised. The face oval runs close by the brows' outer ends, and a border there would leave half of them."""
+    up = points[10] - points[152]
+    up = up / max(float(np.linalg.norm(up)), 1e-6)
+    aside = np.array([-up[1], up[0]])
+    width = float(np.ptp(points[FACE_OVAL, 0]))
+    over, beside = _OVER_BROWS * width * up, _BESIDE_BROWS * width * aside
+    outside = np.concatenate([points[RIGHT_BROW] + over - beside, points[LEFT_BROW] + over + beside])
+    return _fill_hull(np.concatenate([points[FACE_OVAL], outside]), size)
 
 
 def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -70,10 +85,14 @@ def _features(points: NDArray[Any], size: tuple[int, int], parts: Sequence[NDArr
 
 
 def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) -> NDArray[np.uint8]:
+    return _fill_hull(points[indices], size)
+
+
+def _fill_hull(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     import cv2
 
     mask = np.zeros(size[::-1], np.uint8)
-    hull = cv2.convexHull(points[indices].astype(np.float32))
+    hull = cv2.convexHull(points.astype(np.float32))
     # Sixteenths of a pixel, so that the mask moves as smoothly as the landmarks.
     cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 255, lineType=cv2.LINE_AA, shift=4)
     return mask

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..find.crop import crop_face
-from ..find.mask import face_mask, skin_mask
+from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
 from ..learn.model import Network
 from ..recipes import ConvertRecipe, TrainRecipe
@@ -44,7 +44,7 @@ class Swapper:
         crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
         face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
         plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
-        face, alpha, points = _into_region(face, mask, points, to_crop, box)
+        face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
         if self.recipe.colour == "reinhard":
             skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha)
@@ -67,9 +67,14 @@ def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple
 
 
 def _into_region(
-    face: NDArray[Any], mask: NDArray[Any], points: NDArray[Any], to_crop: NDArray[Any], box: Box
+    face: NDArray[Any],
+    mask: NDArray[Any],
+    points: NDArray[Any],
+    to_crop: NDArray[Any],
+    box: Box,
+    shape: tuple[int, ...],
 ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-    """Face, alpha and landmarks in the coordinates of `box`."""
+    """Face, alpha and landmarks in the coordinates of `box`, in a frame of `shape`."""
     import cv2
 
     size = (box[2] - box[0], box[3] - box[1])
@@ -81,7 +86,10 @@ def _into_region(
         mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
     # A's own face must be covered whole, whatever B's does; only at the rim has the learned mask its say.
-    hull = face_mask(moved, size).astype(np.float32) / 255
+    hull = cover_mask(moved, size).astype(np.float32) / 255
+    # Beyond the box the model shows nothing, so the border fades inside it - except where the frame itself ends.
+    hull[: box[1] > 0] = hull[hull.shape[0] - (box[3] < shape[0]) :] = 0
+    hull[:, : box[0] > 0] = hull[:, hull.shape[1] - (box[2] < shape[1]) :] = 0
     rim = max(1, round(0.06 * float(np.ptp(moved[FACE_OVAL, 0]))))
     core = cv2.erode(
         hull, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1.0
