@@ -210,8 +210,7 @@ def swap(options: argparse.Namespace, work: Path) -> None:
                 **report["measures"],
             }
         print(f"\n{pair}: {b}'s face on {a}\n")
-        names = next(iter(columns.values()))
-        table(("measure", *columns), [(name, *(shown(found[name]) for found in columns.values())) for name in names])
+        in_columns(columns)
         record(f"swap-{pair}", columns)
 
 
@@ -220,7 +219,7 @@ def suite(options: argparse.Namespace, work: Path) -> None:
 
     `classic` learns at a constant rate, so its 5 minutes are its 2 minutes and 3 more.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {name: {} for name in SUITES}
     for preset, minutes in product(options.preset, sorted(options.minutes)):
         title = f"{preset}-{minutes:g}"
         model = work / (preset if preset == "classic" else title)
@@ -229,9 +228,11 @@ def suite(options: argparse.Namespace, work: Path) -> None:
         for name in SUITES:
             out = work / f"{name}-{title}.mp4"
             command("convert", SUITE / f"{name}-target.mp4", model, "-o", out)
-            found[f"{name}, {preset}, {minutes:g} min"] = judged(name, out)
+            found[name][f"{preset}, {minutes:g} min"] = judged(name, out)
         record("suite", found)
-    in_rows(dict(sorted(found.items(), key=lambda row: SUITES.index(row[0].split(",")[0]))))
+    for name, columns in found.items():
+        print(f"\n{name}\n")
+        in_columns(columns)
 
 
 def answers(_: argparse.Namespace, work: Path) -> None:
@@ -241,7 +242,7 @@ def answers(_: argparse.Namespace, work: Path) -> None:
         out = work / f"{name}.mp4"
         shutil.copyfile(SUITE / f"{name}-truth.mp4", out)
         found[name] = judged(name, out)
-    in_rows(found)
+    in_columns(found)
     record("answers", found)
 
 
@@ -254,9 +255,9 @@ def judged(name: str, swapped: Path) -> dict[str, Any]:
     return measures
 
 
-def in_rows(found: dict[str, dict[str, Any]]) -> None:
-    names = [name for name in next(iter(found.values())) if not name.startswith("same")]
-    table(("", *names), [(title, *(shown(row[name]) for name in names)) for title, row in found.items()])
+def in_columns(found: dict[str, dict[str, Any]]) -> None:
+    names = next(iter(found.values()))
+    table(("measure", *found), [(name, *(shown(column[name]) for column in found.values())) for name in names])
 
 
 def shown(value: object) -> str:
