@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from facedouble.footage import Clip
 from facedouble.media.reader import probe, read
@@ -52,19 +51,16 @@ def test_only_the_face_differs(suite: str, index: int) -> None:
     difference = abs(target - truth).mean(2)
     height, width = difference.shape
     blocks = difference.reshape(height // 16, 16, width // 16, 16).mean((1, 3))
-    areas, _ = ndimage.label(blocks > 8, np.ones((3, 3)))
-    sizes = np.bincount(areas.ravel())[1:]
-    assert len(sizes) and sizes.max() >= 4, "the faces are the same"
-    rows, columns = np.nonzero(areas == 1 + sizes.argmax())
+    rows, columns = np.nonzero(blocks > 8)
+    assert len(rows) >= 4, "the faces are the same"
     face = np.zeros(difference.shape, bool)
     face[
         16 * max(rows.min() - 1, 0) : 16 * (rows.max() + 2), 16 * max(columns.min() - 1, 0) : 16 * (columns.max() + 2)
     ] = True
-    assert face.mean() < (0.35 if width == height else 0.06)
+    # A hard lamp throws the face's shadow on a shoulder too, and another jaw's shadow lies elsewhere.
+    assert face.mean() < (0.06 if width > height else 0.45 if suite == "hard-light" else 0.35)
     assert difference[~face].mean() < 1.5
-    # A hard lamp throws the face's shadow on a shoulder, and another jaw's shadow lies elsewhere.
-    shadow = 0.02 if suite == "hard-light" else 0.001
-    assert (difference[~face] > 16).mean() < shadow
+    assert np.percentile(difference[~face], 99.9) < 16
 
 
 @pytest.mark.parametrize("suite", SIZES)
