@@ -226,6 +226,23 @@ def test_frames_dropped_and_doubled_are_caught(short_a: Path, faces_a: FaceSet, 
     assert verdicts["pose_error"] == verdicts["place_error"] == "good"
 
 
+def test_a_small_face_is_looked_at_closely(short_a: Path, faces_a: FaceSet, means: Means, tmp_path: Path) -> None:
+    """A face of 36 px in a wide picture: what the landmarker misses there must not count as a frame not converted."""
+    scale, place = 0.18, np.array([900, 100], np.float32)
+    made = []
+    for picture, wide in zip(pictures(short_a, 8), backdrop(8, (1280, 720)), strict=True):
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        wide[100 : 100 + small.shape[0], 900 : 900 + small.shape[1]] = small
+        made.append(wide)
+    faces = faces_a.faces[:8]
+    points = (faces.points * scale + place).astype(np.float32)
+    box = (faces.box * scale + np.tile(place, 2)).astype(np.float32)
+    clip = write_clip(tmp_path / "wide.mp4", made)
+    found = judged(clip, clip, replace(faces, points=points, box=box), means)
+    assert found.found == found.faces == 8
+    assert found.pose_error < 0.1 and found.place_error < 0.1
+
+
 def test_judging_twice_gives_the_same(short_a: Path, short_b: Path, faces_a: FaceSet, means: Means) -> None:
     first, second = (judged(short_a, short_b, faces_a.faces, means) for _ in range(2))
     assert repr(first) == repr(second)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..faces import Faces
 from ..footage import Frame
-from ..geometry import box_around, overlap
+from ..geometry import overlap
 from .detect import CenterFace
 from .identity import Identity
 from .landmarks import Landmarker
@@ -21,7 +21,6 @@ THUMB_PX = 16
 _LOOK_EVERY = 20
 # An identity takes 75 ms and holds up the other threads; whoever appears is identified at once, then now and then.
 _IDENTITY_EVERY = 30
-_PATCH_PX = 320
 
 
 class Finder:
@@ -73,28 +72,10 @@ class Finder:
                 break
             if len(faces) and overlap(box[None], faces.box).max() > 0.2:
                 continue
-            more = self._landmarks_at(pixels, box, float(score), frame)
+            more = self._still.at(pixels, box, float(score), frame)
             if len(more) and (not len(faces) or overlap(more.box, faces.box).max() < 0.3):
                 faces = Faces.join([faces, more])
         return faces
-
-    def _landmarks_at(self, pixels: NDArray[np.uint8], box: NDArray[np.float32], score: float, frame: int) -> Faces:
-        """The landmarker on the surroundings of one box, enlarged."""
-        import cv2
-
-        centre = (box[:2] + box[2:]) / 2
-        side = max(2.2 * float(max(box[2:] - box[:2])), 8.0)
-        scale = _PATCH_PX / side
-        to_patch = np.array(
-            [[scale, 0, _PATCH_PX / 2 - scale * centre[0]], [0, scale, _PATCH_PX / 2 - scale * centre[1]]]
-        )
-        patch = cv2.warpAffine(pixels, to_patch, (_PATCH_PX, _PATCH_PX), flags=cv2.INTER_LINEAR)
-        faces = self._still(patch, frame)
-        if not len(faces):
-            return faces
-        points = (faces.points - to_patch[:, 2].astype(np.float32)) / np.float32(scale)
-        boxes = np.array([box_around(face) for face in points], np.float32)
-        return replace(faces, points=points, box=boxes, score=np.full(len(faces), score, np.float32))
 
     def _identify(self, pixels: NDArray[np.uint8], faces: Faces) -> Faces:
         if not len(faces):

@@ -149,7 +149,8 @@ def measure(
         seen = _Stretch()
         stop = min(start + _STRETCH, target.count)
         clips = [clip for clip in (target, swap, truth) if clip is not None]
-        with Landmarker(video=True) as original, Landmarker(video=True) as changed:
+        still = Landmarker(video=False, max_people=1)
+        with still, Landmarker(video=True) as original, Landmarker(video=True) as changed:
             for frames in zip(*(read(clip, start, stop) for clip in clips), strict=True):
                 index = frames[0].index
                 pixels = [to_8_bit(frame.pixels) for frame in frames]
@@ -157,7 +158,7 @@ def measure(
                 _outside(seen, pixels, faces, row)
                 if row is None:
                     continue
-                found = _face(pixels, faces, row, (original, changed))
+                found = _face(pixels, faces, row, (original, changed), still)
                 if index in sampled and "place" in found:
                     found["identity"] = identity(pixels[1], found.pop("place"))
                 seen.rows.append({name: value for name, value in found.items() if name in _COLUMNS})
@@ -188,11 +189,18 @@ def _outside(seen: _Stretch, pixels: list[NDArray[np.uint8]], faces: Faces, row:
 
 
 def _face(
-    pixels: list[NDArray[np.uint8]], faces: Faces, row: int, landmarkers: tuple[Landmarker, Landmarker]
+    pixels: list[NDArray[np.uint8]],
+    faces: Faces,
+    row: int,
+    landmarkers: tuple[Landmarker, Landmarker],
+    still: Landmarker,
 ) -> dict[str, Any]:
     """One row; "place" are the swapped face's landmarks."""
     found: dict[str, Any] = {}
-    looks = [_at(look(picture), faces.box[row]) for look, picture in zip(landmarkers, pixels, strict=False)]
+    box = faces.box[row]
+    looks = [_at(look(picture), box) for look, picture in zip(landmarkers, pixels, strict=False)]
+    if None in looks:  # small or far: a closer look at both, so that they are measured alike
+        looks = [_at(still.at(picture, box), box) for picture in pixels[:2]]
     for face, prefix in zip(looks, ("before_", ""), strict=True):
         if face is not None:
             found[prefix + "skull"] = face.points[0, ALIGNMENT_POINTS]
