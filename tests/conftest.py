@@ -9,8 +9,8 @@ import pytest
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces
-from facedouble.recipes import ExtractRecipe
-from support import SAMPLE, consent_of, pictures, run, write_clip
+from facedouble.recipes import ExtractRecipe, TrainRecipe, Until
+from support import CPU, SAMPLE, consent_of, pictures, run, write_clip
 
 SHORT = 40
 
@@ -60,6 +60,17 @@ def found_a() -> Faces:
     faces, _ = finder.find(read(probe(SAMPLE / "a-take1.mp4")))
     finder.close()
     return faces
+
+
+@pytest.fixture(scope="session")
+def model(faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of these two, trained just enough to convert with; do not write into it."""
+    from facedouble import stages
+
+    folder = tmp_path_factory.mktemp("model") / "m"
+    recipe = TrainRecipe.of("compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False)
+    run(stages.train({"a": faces_a, "b": faces_b}, folder, recipe, Until(steps=20), CPU, lambda: False))
+    return folder
 
 
 def _extract(clip: Path, out: Path) -> FaceSet:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 
 SAMPLE = Path(__file__).parent.parent / "src" / "facedouble" / "sample"
@@ -19,6 +20,7 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 """real clips for trying, beside the project and never in it; tests that need them are skipped where they are missing"""
 
 Picture = NDArray[np.uint8]
+CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
 
 
 def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0) -> Path:

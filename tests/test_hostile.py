@@ -21,14 +21,10 @@ from pyarrow import parquet
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
-from facedouble.device import Device
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.learn import checkpoint
 from facedouble.media.reader import probe, read
-from facedouble.recipes import TrainRecipe, Until
 from support import run
-
-CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
 
 
 @pytest.fixture
@@ -36,17 +32,10 @@ def copy(faces_a: FaceSet, tmp_path: Path) -> Path:
     return Path(shutil.copytree(faces_a.path, tmp_path / "faces"))
 
 
-@pytest.fixture(scope="module")
-def trained(faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "m"
-    recipe = TrainRecipe.of("compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False)
-    run(stages.train({"a": faces_a, "b": faces_b}, folder, recipe, Until(steps=3), CPU, lambda: False))
-    return folder
-
-
 @pytest.fixture
-def model(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "model"))
+def model(model: Path, tmp_path: Path) -> Path:
+    """A copy to harm."""
+    return Path(shutil.copytree(model, tmp_path / "model"))
 
 
 def peak_mb() -> float:

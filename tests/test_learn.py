@@ -18,7 +18,6 @@ import torch
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
-from facedouble.device import Device
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data
@@ -27,9 +26,8 @@ from facedouble.learn.model import Network
 from facedouble.learn.score import Judge, psnr
 from facedouble.learn.train import plateau
 from facedouble.recipes import TrainRecipe, Until
-from support import run
+from support import CPU, run
 
-CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
 SMALL = TrainRecipe.of(
     "compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False, score_every_s=1e9
 )

@@ -16,29 +16,18 @@ import pytest
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
-from facedouble.device import Device
 from facedouble.errors import ConsentError, ContentError, InputError
 from facedouble.find.mask import cover_mask
 from facedouble.geometry import FACE_OVAL, LEFT_BROW, RIGHT_BROW, align
 from facedouble.media.reader import probe, read
 from facedouble.provenance import credential, ledger, xmp
 from facedouble.provenance.content import ContentCheck
-from facedouble.recipes import ConvertRecipe, TrainRecipe, Until
+from facedouble.recipes import ConvertRecipe
 from facedouble.swap.blend import multiband, plain
 from facedouble.swap.colour import match_skin
 from facedouble.swap.face import _into_region, _region
 from facedouble.swap.label import Label
-from support import backdrop, pictures, run, write_clip
-
-CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
-
-
-@pytest.fixture(scope="module")
-def model(faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "m"
-    recipe = TrainRecipe.of("compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False)
-    run(stages.train({"a": faces_a, "b": faces_b}, folder, recipe, Until(steps=20), CPU, lambda: False))
-    return folder
+from support import CPU, backdrop, pictures, run, write_clip
 
 
 def test_alpha_is_applied_once() -> None:

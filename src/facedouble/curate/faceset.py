@@ -86,10 +86,11 @@ class FaceSet:
         file, side = self.path / "crops" / self.crop[row], self.recipe.size_px
         content = np.fromfile(file, np.uint8)
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
-        small = _claimed_size(content.tobytes()[:_PNG_HEAD]) in (None, (side, side))
+        claimed = _claimed_size(content[:_PNG_HEAD].tobytes())
+        small = claimed in (None, (side, side))
         picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) and small else None
         if picture is None or picture.shape != (side, side, 3):
-            claimed = _claimed_size(content.tobytes()[:_PNG_HEAD]) if picture is None else picture.shape[1::-1]
+            claimed = claimed if picture is None else picture.shape[1::-1]
             found = "not a picture" if claimed in (None, (side, side)) else f"{claimed[0]}x{claimed[1]} px"
             raise FaceError(f"{file}: {found}, expected {side}x{side} px. Delete that file, or extract again.")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
