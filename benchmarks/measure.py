@@ -100,8 +100,8 @@ def training(_: argparse.Namespace, work: Path) -> None:
             for event in train(work / f"{name}-{turn}", sets, recipe, Until(), choose(), stop):
                 if isinstance(event, Progress):
                     seen.append((time.monotonic(), event.done))
-                    # The first ten steps warm up; then at least two readings and half a minute.
-                    stop.up = len(seen) > 2 and seen[-1][0] - seen[0][0] > 30
+                    # What is before the first reading warms up; then two more steps at least, and a minute.
+                    stop.up = len(seen) > 2 and seen[-1][0] - seen[0][0] > 60
             steps, seconds = seen[-1][1] - seen[0][1], seen[-1][0] - seen[0][0]
             rates[name].append(2 * recipe.batch * steps / seconds)
     middle = {name: sorted(values)[1] for name, values in rates.items()}

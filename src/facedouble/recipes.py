@@ -56,7 +56,7 @@ class TrainRecipe(Recipe):
     """side of the network's picture"""
     coverage: float = 1.7
     """face squares across that picture"""
-    widths: tuple[int, ...] = (48, 96, 192, 288)
+    widths: tuple[int, ...] = (48, 80, 128, 128)
     """channels of each level, from fine to coarse ("nodes" and "layers")"""
     latent: int = 384
     """numbers in the face code"""

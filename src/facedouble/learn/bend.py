@@ -31,7 +31,7 @@ _NEAREST = 16
 _LEAST = 0.5
 _REACH = 0.1
 _RIDGE = 0.02
-_EVERY = 3
+_EVERY = 4
 """px between the places where the movement is computed; in between it is interpolated"""
 
 

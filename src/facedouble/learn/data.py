@@ -192,13 +192,12 @@ def batches(
         if bend is not None:
             rows, goal, acting = bend.cast(rows, generator)
             straight = bend(straight, rows, goal)
-        faces = canvases.pixels[rows].to(device).float() / 255
+        faces = canvases.pixels[rows].to(device).float().div_(255)
+        faces[:, :3] = recolour(faces[:, :3], *_colour(recipe, generator, device))
         target = _sample(faces, straight.to(device))
         warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
-        gain, tone = _colour(recipe, generator, device)
         keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
-        seen = Seen(recolour(warped, gain, tone), acting.to(device), target[:, 3:6], keep)
-        yield seen, recolour(target[:, :3], gain, tone), target[:, [3, 6]]
+        yield Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
@@ -220,8 +219,9 @@ def _movement(recipe: TrainRecipe, generator: torch.Generator) -> tuple[Tensor, 
 def _elastic(recipe: TrainRecipe, generator: torch.Generator, canvases: Canvases) -> Tensor:
     """(n, S, S, 2) smooth displacements, in the canvas's -1..1."""
     knots = torch.randn(recipe.batch, 2, 5, 5, generator=generator) * recipe.warp
-    size = (canvases.size_px, canvases.size_px)
-    field = functional.interpolate(knots, size=size, mode="bicubic", align_corners=True)
+    # As smooth at a quarter of the size, at a fifth of the cost.
+    field = functional.interpolate(knots, size=canvases.size_px // 4, mode="bicubic", align_corners=True)
+    field = functional.interpolate(field, size=canvases.size_px, mode="bilinear", align_corners=True)
     return field.permute(0, 2, 3, 1) * canvases.size_px / canvases.pixels.shape[-1]
 
 
@@ -234,10 +234,8 @@ def _colour(recipe: TrainRecipe, generator: torch.Generator, device: torch.devic
 def _grid(turn: Tensor, shift: Tensor, canvases: Canvases) -> Tensor:
     """(n, S, S, 2) where in the canvas (-1..1 over it) each pixel of the picture is taken from."""
     size, side = canvases.size_px, canvases.pixels.shape[-1]
-    line = (torch.arange(size) + 0.5) * 2 / size - 1
-    plain = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(1, -1, 2)
-    moved = plain @ turn.transpose(1, 2) + shift[:, None]
-    return (moved * size / side).reshape(-1, size, size, 2)
+    placed = torch.cat([turn, shift[:, :, None]], 2) * size / side
+    return functional.affine_grid(placed, [len(turn), 1, size, size], align_corners=False)
 
 
 def _sample(pictures: Tensor, grid: Tensor) -> Tensor:

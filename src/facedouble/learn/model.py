@@ -168,9 +168,9 @@ class CompactEncoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         widths = recipe.widths
-        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1), Residual(widths[0])]
+        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 1)]
         for width, wider in pairwise(widths):
-            layers += [nn.LeakyReLU(_SLOPE), nn.Conv2d(width, wider, 3, stride=2, padding=1), Residual(wider)]
+            layers += [nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Conv2d(width, wider, 3, padding=1)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
         self.code = nn.Linear(widths[-1] * _coarse_px(recipe) ** 2, recipe.latent)
 
@@ -184,19 +184,16 @@ class DrawingReader(nn.Module):
 
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
-        widths = recipe.widths[:-1]
-        self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 3, padding=1))
-        self.further = nn.ModuleList(
-            nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv2d(width, wider, 3, stride=2, padding=1))
-            for width, wider in pairwise(widths)
-        )
+        finest, *coarser = recipe.widths[:-1]
+        self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE))
+        # Coarser levels see the same features averaged: strided convolutions cost much more and gained nothing.
+        self.further = nn.ModuleList(nn.Conv2d(finest, width, 1) for width in coarser)
 
     def forward(self, drawing: Tensor) -> list[Tensor]:
         """From coarse to fine, as the decoder goes."""
-        levels = [self.first(drawing)]
-        for layer in self.further:
-            levels.append(layer(levels[-1]))
-        return levels[::-1]
+        finest: Tensor = self.first(drawing)
+        pooled = [functional.avg_pool2d(finest, 2 << level) for level in range(len(self.further))]
+        return [layer(x) for layer, x in zip(self.further, pooled, strict=True)][::-1] + [finest]
 
 
 class CompactDecoder(nn.Module):
