@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -24,7 +25,7 @@ from facedouble.learn import checkpoint, data
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network
 from facedouble.learn.score import Judge, psnr
-from facedouble.learn.train import plateau
+from facedouble.learn.train import plateau, shorten
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, run
 
@@ -96,6 +97,14 @@ def test_a_broken_checkpoint_is_named(sets: dict[str, FaceSet], tmp_path: Path) 
         checkpoint.load(tmp_path / "m", torch.device("cpu"))
 
 
+def test_a_model_of_an_earlier_version_is_refused(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    trained(sets, tmp_path / "m", 2)
+    record = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps(record | {"version": 1}))
+    with pytest.raises(ModelError, match="version 1, this program reads 2"):
+        checkpoint.load(tmp_path / "m", torch.device("cpu"))
+
+
 def test_too_few_faces(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     few = tmp_path / "few"
     shutil.copytree(sets["a"].path, few)
@@ -134,6 +143,26 @@ def test_similarity_is_one_for_the_same_and_falls_with_noise() -> None:
     noisy = (picture + 0.3 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
     assert float(loss.similarity(picture, picture).mean()) == pytest.approx(1, abs=1e-4)
     assert float(loss.similarity(picture, noisy).mean()) < 0.9
+
+
+def test_similarity_is_that_of_a_library() -> None:
+    from skimage.metrics import structural_similarity
+
+    loss = FaceLoss(64, structure=True, device=torch.device("cpu"))
+    line = torch.linspace(0, 9, 64)
+    picture = (0.5 + 0.3 * torch.sin(line)[:, None] * torch.cos(0.7 * line)).expand(1, 3, 64, 64)
+    noisy = (picture + 0.1 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    grey = [torch.einsum("c,chw->hw", torch.tensor([0.2126, 0.7152, 0.0722]), x[0]).numpy() for x in (picture, noisy)]
+    expected = structural_similarity(*grey, data_range=1.0, gaussian_weights=True, use_sample_covariance=False)
+    assert float(loss.similarity(picture, noisy).mean()) == pytest.approx(expected, abs=0.03)
+
+
+def test_only_long_gradients_are_shortened() -> None:
+    for length in (0.5, 7.0):
+        weight = torch.nn.Parameter(torch.zeros(4))
+        weight.grad = torch.full((4,), length / 2)
+        shorten([weight])
+        assert float(weight.grad.norm()) == pytest.approx(min(length, 1.0), rel=1e-4)
 
 
 def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:

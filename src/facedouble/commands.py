@@ -51,7 +51,7 @@ def _whole(text: str, name: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError(f"{name}: {text!r} is not a whole number. Write it like 48,96,192,288.") from None
+        raise InputError(f"{name}: {text!r} is not a whole number. Write it like 48,80,128,128.") from None
 
 
 def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:

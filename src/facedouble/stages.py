@@ -68,7 +68,7 @@ def extract(
         return faces
     work = unfinished(out)
     yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
-    _refuse_explicit(clip, clip_path.name)
+    _refuse_explicit(ContentCheck(), clip, clip_path.name)
     found = yield from search(clip, recipe, work / "search", workers)
     mine, person, how = pick(found, identity_in(example) if example else None, clip_path.name)
     yield Note(how)
@@ -83,10 +83,10 @@ def extract(
     return result
 
 
-def _refuse_explicit(clip: Clip, name: str) -> None:
+def _refuse_explicit(check: ContentCheck, clip: Clip, name: str) -> None:
     numbers = content.sampled(clip.count)
     pictures = ((number, to_8_bit(frame.pixels)) for number in numbers for frame in read(clip, number, number + 1))
-    ContentCheck().refuse_explicit(pictures, name)
+    check.refuse_explicit(pictures, name)
 
 
 def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
@@ -191,7 +191,8 @@ def convert(
         if encoding.exists():
             yield Note(f"{out}: an unfinished conversion was found; starting it over")
             _remove(encoding)
-    _refuse_explicit(clip, clip_path.name)
+    check = ContentCheck()
+    _refuse_explicit(check, clip, clip_path.name)
     faces = yield from _faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
@@ -218,7 +219,7 @@ def convert(
                     writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
                         yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
-            _refuse_explicit(probe(encoding), out.name)
+            _refuse_explicit(check, probe(encoding), out.name)
             _sign(encoding, out, clip, model, trained, recipe, faces)
     finally:
         _remove(encoding)

@@ -28,7 +28,7 @@ from ..provenance.consent import ConsentRecord
 from ..recipes import TrainRecipe
 from .model import SIDES, Network
 
-VERSION = 1
+VERSION = 2
 _KEEP = 2
 
 
@@ -80,7 +80,10 @@ def read_model(model: Path) -> Trained:
     try:
         record = json.loads((model / "model.json").read_text())
         if record["version"] != VERSION:
-            raise ModelError(f"{model}: model of version {record['version']}, this program reads {VERSION}.")
+            raise ModelError(
+                f"{model}: model of version {record['version']}, this program reads {VERSION}. Convert with the program "
+                "that made it, or train anew with another -o."
+            )
         consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
         if {side: kept.id for side, kept in consents.items()} != record["consents"]:
             raise ConsentError(

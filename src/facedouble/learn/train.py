@@ -90,7 +90,7 @@ def train(
         loss = loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        _clip(list(network.parameters()))
+        shorten(list(network.parameters()))
         optimizer.step()
         state.step += 1
         if state.step % _AVERAGE_EVERY == 0:
@@ -129,7 +129,7 @@ def _optimizer(network: Network, recipe: TrainRecipe) -> torch.optim.Optimizer:
     )
 
 
-def _clip(weights: list[torch.nn.Parameter]) -> None:
+def shorten(weights: list[torch.nn.Parameter]) -> None:
     """As clip_grad_norm_, but where asking costs nothing (on a CPU), gradients that are short enough are left alone."""
     length = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     if length.device.type != "cpu" or length > _LONGEST_GRADIENT:
