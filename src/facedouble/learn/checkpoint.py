@@ -81,8 +81,8 @@ def read_model(model: Path) -> Trained:
         record = json.loads((model / "model.json").read_text())
         if record["version"] != VERSION:
             raise ModelError(
-                f"{model}: model of version {record['version']}, this program reads {VERSION}. Convert with the program "
-                "that made it, or train anew with another -o."
+                f"{model}: model of version {record['version']}, this program reads {VERSION}. Convert with the "
+                "program that made it, or train anew with another -o."
             )
         consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
         if {side: kept.id for side, kept in consents.items()} != record["consents"]:

@@ -2,8 +2,8 @@
 
 `classic` is the founding text's: 5x5 convolutions of stride 2, two dense layers, sub-pixel upscaling (Shi et al.,
 arXiv:1609.05158). `compact` works on 4x4 px blocks from the first layer, so that no convolution runs at full size, and
-its decoders learn residuals (He et al., arXiv:1512.03385); about a fourteenth of the work an image. Most of it is in the
-decoders: what A does reaches them by the drawing and the measured expression as well, so that the encoder may be plain.
+its decoders learn residuals (He et al., arXiv:1512.03385); about a fourteenth of the work an image. Most of it is in
+the decoders: what A does reaches them by drawing and measured expression as well, so that the encoder may be plain.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class DrawingReader(nn.Module):
         """From coarse to fine, as the decoder goes."""
         finest: Tensor = self.first(drawing)
         pooled = [functional.avg_pool2d(finest, 2 << level) for level in range(len(self.further))]
-        return [layer(x) for layer, x in zip(self.further, pooled, strict=True)][::-1] + [finest]
+        return [*[layer(x) for layer, x in zip(self.further, pooled, strict=True)][::-1], finest]
 
 
 class CompactDecoder(nn.Module):
