@@ -78,7 +78,8 @@ def train(
 
     mixed = recipe.mixed_precision and device.precision == "bf16"
     begun, earlier = time.monotonic(), state.seconds
-    saved = scored = shown = time.monotonic()
+    saved = scored = time.monotonic()
+    shown = -math.inf
     loss = torch.zeros(())
     while not (ending := _ending(state, until, stop)):
         for group in optimizer.param_groups:
