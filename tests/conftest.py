@@ -9,8 +9,8 @@ import pytest
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces
-from facedouble.recipes import ExtractRecipe, TrainRecipe, Until
-from support import CPU, SAMPLE, consent_of, pictures, run, write_clip
+from facedouble.recipes import ExtractRecipe, Until
+from support import CPU, SAMPLE, SMALL, consent_of, pictures, run, write_clip
 
 SHORT = 40
 
@@ -68,8 +68,7 @@ def model(faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathF
     from facedouble import stages
 
     folder = tmp_path_factory.mktemp("model") / "m"
-    recipe = TrainRecipe.of("compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False)
-    run(stages.train({"a": faces_a, "b": faces_b}, folder, recipe, Until(steps=20), CPU, lambda: False))
+    run(stages.train({"a": faces_a, "b": faces_b}, folder, SMALL, Until(steps=20), CPU, lambda: False))
     return folder
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
+from facedouble.recipes import TrainRecipe
 
 SAMPLE = Path(__file__).parent.parent / "src" / "facedouble" / "sample"
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -21,6 +22,10 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 
 Picture = NDArray[np.uint8]
 CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
+SMALL = TrainRecipe.of(
+    "compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False, score_every_s=1e9
+)
+"""trains in seconds, and is good for nothing else"""
 
 
 def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0) -> Path:

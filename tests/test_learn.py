@@ -27,11 +27,7 @@ from facedouble.learn.model import Network
 from facedouble.learn.score import Judge, psnr
 from facedouble.learn.train import plateau, shorten
 from facedouble.recipes import TrainRecipe, Until
-from support import CPU, run
-
-SMALL = TrainRecipe.of(
-    "compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False, score_every_s=1e9
-)
+from support import CPU, SMALL, run
 
 
 @pytest.fixture

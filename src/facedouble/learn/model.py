@@ -193,8 +193,8 @@ class DrawingReader(nn.Module):
     def forward(self, drawing: Tensor) -> list[Tensor]:
         """From coarse to fine, as the decoder goes."""
         finest: Tensor = self.first(drawing)
-        pooled = [functional.avg_pool2d(finest, 2 << level) for level in range(len(self.further))]
-        return [*[layer(x) for layer, x in zip(self.further, pooled, strict=True)][::-1], finest]
+        coarser = [layer(functional.avg_pool2d(finest, 2 << level)) for level, layer in enumerate(self.further)]
+        return [*reversed(coarser), finest]
 
 
 class CompactDecoder(nn.Module):

@@ -116,10 +116,11 @@ def train(
 
 
 def _laid_out(network: Network, place: torch.device) -> Network:
-    # GPUs convolve channels_last; on a CPU it gains nothing there and costs the optimizer a copy of each gradient.
+    # GPUs convolve channels_last; a CPU gains nothing by it, and its optimizer then copies each gradient.
+    if place.type == "cpu":
+        return network
     # torch has it, its type stubs do not.
-    last = torch.contiguous_format if place.type == "cpu" else torch.channels_last
-    return network.to(memory_format=last)  # type: ignore[no-any-return, call-overload]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
 
 
 def _optimizer(network: Network, recipe: TrainRecipe) -> torch.optim.Optimizer:
@@ -244,4 +245,4 @@ def _save_png(file: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(temporary)
 
 
-__all__ = ["Score", "plateau", "preview", "train"]
+__all__ = ["Score", "plateau", "preview", "shorten", "train"]
