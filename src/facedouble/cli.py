@@ -213,7 +213,7 @@ def _faces_command(verbs: Any) -> None:
         "Example: facedouble faces prune faces-a --blurred 40 --duplicates --apply",
     )  # fmt: skip
     for name, metavar, text in (
-        ("wrong-person", "D", "identity further than D from the set's middle (0.6)"),
+        ("wrong-person", "D", "identity further than D from the set's middle (0.5)"),
         ("cut-off", "SHARE", "less than this share of the face inside the footage (0.9)"),
         ("tiny", "PX", "the face square, brow end to brow end, narrower than this in the footage (48)"),
         ("blurred", "S", "sharpness under S (a quarter of the set's median)"),

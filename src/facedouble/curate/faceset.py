@@ -99,9 +99,9 @@ class FaceSet:
         import cv2
 
         folder, side = self.path / "crops", self.recipe.size_px
+        if row not in self._listed or not (folder / self._listed[row]).is_file():
+            self.pictures()
         file = folder / self._listed.get(row, self.crop[row])
-        if not file.is_file():
-            file = folder / self.pictures().get(row, self.crop[row])
         content = np.fromfile(file, np.uint8)
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
         claimed = _claimed_size(content[:_PNG_HEAD].tobytes())
