@@ -278,7 +278,7 @@ def test_sorting_stopped_half_way_leaves_the_set_whole(copy: FaceSet, monkeypatc
     found = order.order(copy, measured(copy), "sharpness", None, 0.03)
     stop_after(15, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        run(order.rename(copy, found))
+        order.rename(copy, found)
     monkeypatch.undo()
     names = [file.name for file in (copy.path / "crops").iterdir()]
     assert sum("_" in name for name in names) == 15 and len(names) == 40
@@ -286,7 +286,7 @@ def test_sorting_stopped_half_way_leaves_the_set_whole(copy: FaceSet, monkeypatc
     assert half.sha256() == before and measured_again(half) == 0
     for row in range(40):
         np.testing.assert_array_equal(half.read_crop(row), pixels[row])
-    run(order.rename(half, found))
+    order.rename(half, found)
     assert sum("_" in file.name for file in (copy.path / "crops").iterdir()) == 40
 
 
@@ -314,7 +314,7 @@ def test_two_pictures_of_one_face(copy: FaceSet) -> None:
         np.testing.assert_array_equal(twice.read_crop(2), first)
         assert twice.sha256() == before and len(twice.rows_with_crops()) == 40
         with pytest.raises(FaceError, match=r"000002\.png are of one face\. Delete one"):
-            run(order.rename(twice, order.order(twice, measured(twice), "yaw", None, 0.03)))
+            order.rename(twice, order.order(twice, measured(twice), "yaw", None, 0.03))
         (crops / name).unlink()
 
 

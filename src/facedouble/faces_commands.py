@@ -126,7 +126,7 @@ def _sort(options: argparse.Namespace) -> None:
     from .curate.order import rename
 
     opened, found = _ordered(options)
-    done = _listen(rename(opened, found), options)
+    done = rename(opened, found)
     print(f"{opened.path / 'crops'}: {len(found.rows)} crops by {options.by}, {done} renamed")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FaceError
-from ..events import Progress
 from ..project import output_errors
 from .faceset import FaceSet
 from .quality import MEASURES, Quality
@@ -78,7 +77,7 @@ def _by_group(rows: NDArray[np.int64], quality: Quality, limit: float) -> Order:
     return Order(rows[places], labels)
 
 
-def rename(faces: FaceSet, found: Order) -> Generator[Progress, None, int]:
+def rename(faces: FaceSet, found: Order) -> int:
     """Rename the crops so that they sort by name as `found`, or to their plain names where it is by frame; how many
     were renamed.
 
@@ -96,8 +95,6 @@ def rename(faces: FaceSet, found: Order) -> Generator[Progress, None, int]:
             if name != present:
                 (folder / present).rename(folder / name)
                 done += 1
-            if place % 1000 == 999:
-                yield Progress("renaming crops", place + 1, len(found.rows), unit="crops")
     return done
 
 

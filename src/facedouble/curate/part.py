@@ -79,7 +79,7 @@ def worth(quality: Quality, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     sharp = np.clip(quality.sharpness[rows] / max(float(np.median(quality.sharpness[rows])), 1e-6), 0.05, 1)
     away = np.nan_to_num(quality.away[rows], nan=0.0)
     same = np.clip((SAME_PERSON - away) / 0.2, 0.05, 1)
-    return np.asarray(sharp * quality.inside[rows] ** 2 * same, np.float32)
+    return np.asarray(np.maximum(sharp * quality.inside[rows] ** 2 * same, 0.01), np.float32)
 
 
 def pick(faces: FaceSet, quality: Quality, count: int) -> Generator[Progress, None, NDArray[np.int64]]:
