@@ -308,6 +308,7 @@ def test_two_pictures_of_one_face(copy: FaceSet) -> None:
     crops = copy.path / "crops"
     before = copy.sha256()
     plain, other = copy.read_crop(2), copy.read_crop(30)
+    (crops / "._000002.png").write_bytes(b"macOS")  # none of ours
     for name, first in (("better_000002.png", plain), ("+better_000002.png", other)):  # the first by name counts
         shutil.copyfile(crops / "000030.png", crops / name)
         twice = FaceSet.load(copy.path)

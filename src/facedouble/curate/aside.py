@@ -89,6 +89,7 @@ def _set_aside(folder: Path) -> list[Move]:
     return [
         (Path("crops", file.name), Path("aside", file.parent.name, file.name))
         for file in sorted((folder / "aside").glob("*/*.png"))
+        if not file.name.startswith(".")
     ]
 
 

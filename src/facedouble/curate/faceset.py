@@ -85,6 +85,8 @@ class FaceSet:
         there: dict[str, str] = {}
         folder = self.path / "crops"
         for name in sorted(file.name for file in folder.iterdir()) if folder.is_dir() else ():
+            if name.startswith("."):  # other programs': macOS puts a ._NAME beside each NAME on foreign disks
+                continue
             there.setdefault(name.rpartition("_")[2], name)
         found = {row: there[name] for row, name in enumerate(self.crop) if name and name in there}
         self._listed.update(found)

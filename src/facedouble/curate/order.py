@@ -103,5 +103,7 @@ def _refuse_twins(faces: FaceSet) -> None:
     seen: dict[str, str] = {}
     for file in sorted((faces.path / "crops").iterdir()):
         plain = file.name.rpartition("_")[2]
-        if plain in known and (other := seen.setdefault(plain, file.name)) != file.name:
+        if file.name.startswith(".") or plain not in known:
+            continue
+        if (other := seen.setdefault(plain, file.name)) != file.name:
             raise FaceError(f"{faces.path / 'crops'}: {other} and {file.name} are of one face. Delete one of them.")
