@@ -6,6 +6,7 @@
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
+    benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
 
 Minutes and presets may be several: --minutes 2 5 20 --preset compact classic.
 Rates vary by half between runs of a shared machine: read ratios, and only those of one run.
@@ -246,6 +247,115 @@ def answers(_: argparse.Namespace, work: Path) -> None:
     record("answers", found)
 
 
+def in_order(_: argparse.Namespace, work: Path) -> None:
+    """Time and peak memory of `facedouble faces` on the sample's crops over and over; of the search for duplicates with
+    none, which takes longer; and how far the faces of a set are from those that `pick` takes."""
+    many = repeated(faces(SAMPLE / "a-take1.mp4", work / "a"), work / "many", MANY)
+    lines: dict[str, tuple[object, ...]] = {
+        "list, nothing measured before": ("list", many),
+        "list": ("list", many),
+        "sort --by yaw": ("sort", many, "--by", "yaw"),
+        "sort --by duplicates": ("sort", many, "--by", "duplicates"),
+        "sort --by frame": ("sort", many, "--by", "frame"),
+        "prune": ("prune", many),
+        "prune --apply": ("prune", many, "--apply"),
+        "restore": ("restore", many),
+        "split": ("split", many, "--edges", "5,10", "-o", work / "parts"),
+        "pick 2000": ("pick", many, 2000, "-o", work / "picked"),
+        "sheet": ("sheet", many, "--by", "away"),
+    }
+    found: dict[str, Any] = {}
+    for name, line in lines.items():
+        seconds, gigabytes, _ = command("faces", *line)
+        found[name] = {"seconds": seconds, "gigabytes": gigabytes}
+    found["duplicates, all faces different"] = {"seconds": unalike(MANY)}
+    table(
+        (f"of {MANY} faces", "time", "peak memory"),
+        [
+            (name, f"{row['seconds']:.1f} s", f"{row['gigabytes']:.2f} GB" if "gigabytes" in row else "")
+            for name, row in found.items()
+        ],
+    )
+    print()
+    covered = {}
+    for name in ("a-take1", "woman-a", "woman-b"):
+        clip = next((clip for clip in (SAMPLE / f"{name}.mp4", REAL / f"{name}.mp4") if clip.is_file()), None)
+        if clip is not None:
+            covered |= coverage(name, faces(clip, work / name))
+    heads = ("set, picked", *next(iter(covered.values())))
+    table(heads, [(name, *(f"{value:.3f}" for value in row.values())) for name, row in covered.items()])
+    record("faces", {"commands": found, "coverage": covered})
+
+
+def repeated(source: Path, out: Path, count: int) -> Path:
+    """A face set of `count` faces: those of `source` again and again, the crops as links."""
+    import os
+    from dataclasses import replace
+
+    import numpy as np
+
+    from facedouble.curate.faceset import FaceSet
+
+    of = FaceSet.load(source)
+    rows = np.resize(of.rows_with_crops(), count)
+    names = [f"{number:06d}.png" for number in range(count)]
+    (out / "crops").mkdir(parents=True)
+    for row, name in zip(rows, names, strict=True):
+        os.link(source / "crops" / of.crop[row], out / "crops" / name)
+    replace(
+        of,
+        path=out,
+        faces=replace(of.faces[rows], frame=np.arange(count)),
+        source=replace(of.source, frames=count),
+        pts=np.arange(count),
+        sharpness=of.sharpness[rows],
+        transform=of.transform[rows],
+        crop=names,
+    ).save()
+    return out
+
+
+def unalike(count: int) -> float:
+    """Seconds to look for duplicates among faces that all differ, which is what takes longest."""
+    import numpy as np
+
+    from facedouble.curate.similar import leaders
+
+    chance = np.random.default_rng(1)
+    fingerprint = chance.normal(size=(count, 256)).astype(np.float32)
+    begun = time.monotonic()
+    leaders(fingerprint, chance.random(count).astype(np.float32), 0.03)
+    return time.monotonic() - begun
+
+
+def coverage(name: str, folder: Path) -> dict[str, dict[str, float]]:
+    """How far the faces of a set are from the nearest picked one, against as many frames at even distances."""
+    from facedouble.curate.faceset import FaceSet
+    from facedouble.curate.part import pick, reach
+    from facedouble.curate.quality import measure
+    from facedouble.curate.sheet import spread
+
+    found = FaceSet.load(folder)
+    quality = ended(measure(found, 2))
+    rows, rest = quality.rows(), {}
+    for count in (20, 50, 100):
+        chosen = {"pick": ended(pick(found, quality, count)), "every n-th": rows[spread(len(rows), count)]}
+        away = {title: reach(found, quality, rows, picked) for title, picked in chosen.items()}
+        rest[f"{name} ({len(rows)}), {count}"] = {
+            f"{title}: {part}": float(getattr(away[title], part)()) for part in ("mean", "max") for title in chosen
+        }
+    return rest
+
+
+def ended(stage: Any) -> Any:
+    """What a stage returns."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            return end.value
+
+
 def judged(name: str, swapped: Path) -> dict[str, Any]:
     """Measures of a swap of one of the suite's clips."""
     target, truth = SUITE / f"{name}-target.mp4", SUITE / f"{name}-truth.mp4"
@@ -269,6 +379,7 @@ PAIRS = {
     "women": (("a", "woman-a.mp4"), ("b", "woman-b.mp4"), REAL),
 }
 STAGES = ("extract", "convert", "judge")
+MANY = 20_000
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
@@ -276,6 +387,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "swap": swap,
     "suite": suite,
     "answers": answers,
+    "faces": in_order,
 }
 
 if __name__ == "__main__":

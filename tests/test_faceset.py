@@ -50,7 +50,9 @@ def assert_equal(first: FaceSet, second: FaceSet) -> None:
 
 
 def test_the_folder_holds_what_it_should_and_nothing_else(faces_a: FaceSet, short_a: Path) -> None:
-    assert {file.name for file in faces_a.path.iterdir()} == {"faceset.json", "consent.toml", "faces.parquet", "crops"}
+    assert {file.name for file in faces_a.path.iterdir()} == {
+        "faceset.json", "consent.toml", "faces.parquet", "quality.parquet", "crops",
+    }  # fmt: skip
     assert sorted(file.name for file in (faces_a.path / "crops").iterdir()) == [f"{i:06d}.png" for i in range(40)]
     assert [file.name for file in faces_a.path.parent.iterdir()] == [faces_a.path.name]
     record = json.loads((faces_a.path / "faceset.json").read_text())

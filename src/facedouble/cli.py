@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
-from . import __version__, commands
+from . import __version__, commands, faces_commands
 from .errors import FacedoubleError
 
 CONSENT_HELP = (
@@ -112,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     _extract_options(extract)
     _machine_options(extract)
 
+    _faces_command(verbs)
+
     train = _command(verbs, "train", commands.train, "two face sets into a model; goes on with one that is there")
     train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
@@ -168,6 +170,79 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--minutes", type=float, default=4, help="of training (default: %(default)g)")
     _machine_options(demo)
     return parser
+
+
+def _faces_command(verbs: Any) -> None:
+    faces = _command(verbs, "faces", faces_commands.faces, "put a face set in order: look, sort, prune, split, pick")
+    actions = faces.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
+
+    def action(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = actions.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog
+        )
+        command.add_argument("faces", type=Path, metavar="FACES", help="a face set, made by extract")
+        if name != "restore":
+            command.add_argument(
+                "--workers", type=int, metavar="N", help="crops read side by side (default: one a core)"
+            )
+        return command
+
+    shown = action("list", "what a set holds: whom, how many, the range of every measure, where the faces look")
+    shown.add_argument("--json", action="store_true", help="as JSON")
+
+    sort = action(
+        "sort", "rename the crops so that a file manager shows them in an order; the set stays the same",
+        epilog="Example: facedouble faces sort faces-a --by yaw names a crop 00017_yaw-031_000123.png; --by frame "
+        "gives 000123.png back.",
+    )  # fmt: skip
+    sheet = action("sheet", "a contact sheet of faces spread evenly over an order")
+    for command in (sort, sheet):
+        command.add_argument(
+            "--by", required=command is sort, default="frame", choices=faces_commands.ORDERS, metavar="MEASURE",
+            help=f"one of {', '.join(faces_commands.ORDERS)}. The least comes first (blurred, small, dark, looking "
+            "left); of away, contrast, expression, mouth-open and eyes-closed the most",
+        )  # fmt: skip
+        command.add_argument("--to", metavar="PICTURE", help="to which crop, by its name (--by similarity)")
+        command.add_argument("--reverse", action="store_true", help="the other way round")
+    sheet.add_argument("--count", type=int, default=60, metavar="N", help="how many faces (default: %(default)s)")
+    sheet.add_argument("-o", "--output", type=_named, metavar="PNG", help="the picture (default: FACES/sheet.png)")
+
+    prune = action(
+        "prune", "find faces the set is better without and show them in FACES/prune.png; moves them only with --apply",
+        epilog="With no reason named: wrong-person, cut-off, tiny, blurred and duplicates, at their usual limits. "
+        "Example: facedouble faces prune faces-a --blurred 40 --duplicates --apply",
+    )  # fmt: skip
+    for name, metavar, text in (
+        ("wrong-person", "D", "identity further than D from the set's middle (0.5)"),
+        ("cut-off", "SHARE", "less than this share of the face inside the footage (0.9)"),
+        ("tiny", "PX", "the face square, brow end to brow end, narrower than this in the footage (48)"),
+        ("blurred", "S", "sharpness under S (a quarter of the set's median)"),
+        ("closed-eyes", "V", "both eyes more closed than this, of 1 (0.6); a model needs some blinks"),
+        ("duplicates", "D", "less unlike another picture than D of its contrast; the sharpest stays (0.03)"),
+    ):
+        prune.add_argument(f"--{name}", nargs="?", const=True, type=faces_commands.limit, metavar=metavar, help=text)
+    prune.add_argument("--apply", action="store_true", help="move them to FACES/aside/REASON; nothing is ever deleted")
+    prune.add_argument("--json", action="store_true", help="who would go, as JSON")
+
+    restore = action("restore", "put back what prune put aside: all of it, or a part")
+    restore.add_argument("--reason", metavar="REASON", help="only what was put aside for this")
+    restore.add_argument("--last", action="store_true", help="only what the last prune put aside")
+
+    split = action("split", "a folder of new sets by where the faces look, or by any measure; the set itself stays")
+    split.add_argument(
+        "--by", default="orientation", metavar="MEASURE:EDGES",
+        help="orientation (frontal, three-quarter, side), or a measure and edges: yaw:-90,-20,20,90 (default: "
+        "%(default)s)",
+    )  # fmt: skip
+    split.add_argument(
+        "--edges", type=faces_commands.edges, metavar="D,D",
+        help="orientation: degrees of yaw, to either side, where three-quarter and side begin (20,50)",
+    )  # fmt: skip
+    split.add_argument("-o", "--output", type=_named, required=True, metavar="FOLDER", help="the folder of the sets")
+
+    pick = action("pick", "a new set of the best N faces, spread evenly over pose, expression and light")
+    pick.add_argument("count", type=int, metavar="N", help="how many")
+    pick.add_argument("-o", "--output", type=_named, required=True, metavar="NEW", help="the new set's folder")
 
 
 def _consent_command(verbs: Any) -> None:

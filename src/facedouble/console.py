@@ -93,19 +93,19 @@ def print_measures(found: Measures) -> None:
     from .judge.verdict import lines
 
     rows = [(line.name, line.value, line.goal, line.verdict) for line in lines(found)]
-    _table(("measure", "found", "good", ""), rows)
+    print_table(("measure", "found", "good", ""), rows)
 
 
 def print_checks(checks: Sequence[Check]) -> None:
     """Doctor's findings, remedies under what is amiss, on standard output."""
     marks = {True: "ok", False: "MISSING", None: "-"}
-    _table(("", "", ""), [(marks[check.ok], check.name, check.text) for check in checks])
+    print_table(("", "", ""), [(marks[check.ok], check.name, check.text) for check in checks])
     for check in checks:
         if check.remedy:
             print(f"{check.name}: {check.remedy}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows) if any(head) else rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -9,26 +9,27 @@ import numpy as np
 
 from ..events import Progress
 from ..faces import Faces
-from ..find.crop import aligned, sharpness
+from ..find.crop import aligned
 from ..find.finder import to_8_bit
 from ..footage import Clip, Frame
-from ..geometry import align
+from ..geometry import align, apply
 from ..media.flow import ordered_map
 from ..media.reader import read
 from ..project import output_errors
 from ..provenance.consent import ConsentRecord
 from ..recipes import ExtractRecipe
 from .faceset import FaceSet, Source
+from .quality import Looks, look, stamp
 
 
 def collect(
     clip: Clip, faces: Faces, folder: Path, recipe: ExtractRecipe, record: ConsentRecord, workers: int
 ) -> Generator[Progress, None, FaceSet]:
-    """Write the crops of `faces` (one a frame) and the table of the set into `folder`. Raises OutputError,
-    InputError."""
+    """Write the crops of `faces` (one a frame), the table of the set and the crops' measures into `folder`. Raises
+    OutputError, InputError."""
     count = len(faces)
     crops = [""] * count
-    sharp = np.full(count, np.nan, np.float32)
+    looks = Looks.blank(count)
     # Bridged faces were guessed from their neighbours: good enough to convert, not to learn from.
     taken = {int(faces.frame[row]): row for row in range(0, count, recipe.every) if faces.score[row] > 0}
     with output_errors(folder):
@@ -40,10 +41,12 @@ def collect(
 
     def cut(frame: Frame) -> int:
         row = taken[frame.index]
-        picture, _ = aligned(to_8_bit(frame.pixels), faces.points[row], recipe.size_px, recipe.coverage)
-        sharp[row] = sharpness(picture)
+        picture, to_crop = aligned(to_8_bit(frame.pixels), faces.points[row], recipe.size_px, recipe.coverage)
         crops[row] = f"{frame.index:06d}.png"
-        _write_png(folder / "crops" / crops[row], picture)
+        file = folder / "crops" / crops[row]
+        _write_png(file, picture)
+        # Measured while it is at hand: reading all crops again takes longer than all that is done with the measures.
+        looks.note(row, look(picture, apply(to_crop, faces.points[row]), recipe.coverage), stamp(file))
         return row
 
     for done, _ in enumerate(ordered_map(wanted(), cut, workers=workers, ahead=4 * workers), 1):
@@ -57,13 +60,14 @@ def collect(
         recipe=recipe,
         faces=faces,
         pts=clip.pts[faces.frame],
-        sharpness=sharp,
+        sharpness=looks.sharpness,
         transform=np.array([align(points, recipe.size_px, recipe.coverage) for points in faces.points]).reshape(
             -1, 2, 3
         ),
         crop=crops,
     )
     result.save()
+    looks.save(result)
     return result
 
 

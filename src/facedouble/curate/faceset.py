@@ -4,7 +4,8 @@ FACES/
   faceset.json      person, sources, recipe
   consent.toml      the person's consent record
   faces.parquet     one row a frame the person is seen in
-  crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set
+  crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set, and one may be renamed with
+                    any prefix that ends in an underscore (00017_yaw-031_000123.png): what is after the last one counts
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -70,20 +71,39 @@ class FaceSet:
     """(n, 2, 3) frame px to crop px"""
     crop: Sequence[str]
     """(n,) file name under crops/, "" where none was taken"""
+    _listed: dict[int, str] = field(init=False, repr=False, default_factory=dict)
+    """what `pictures` found last, so that reading one crop after another does not list the folder each time"""
 
     def __len__(self) -> int:
         return len(self.faces)
 
+    def pictures(self) -> dict[int, str]:
+        """Row -> the present name of its picture under crops/, of the rows whose picture is still there, ascending.
+
+        The first by name where several are of one row.
+        """
+        there: dict[str, str] = {}
+        folder = self.path / "crops"
+        for name in sorted(file.name for file in folder.iterdir()) if folder.is_dir() else ():
+            if name.startswith("."):  # other programs': macOS puts a ._NAME beside each NAME on foreign disks
+                continue
+            there.setdefault(name.rpartition("_")[2], name)
+        found = {row: there[name] for row, name in enumerate(self.crop) if name and name in there}
+        self._listed.update(found)
+        return found
+
     def rows_with_crops(self) -> NDArray[np.int64]:
         """Rows whose picture is still there."""
-        there = {file.name for file in (self.path / "crops").iterdir()} if (self.path / "crops").is_dir() else set()
-        return np.array([row for row, name in enumerate(self.crop) if name in there], np.int64)
+        return np.array(list(self.pictures()), np.int64)
 
     def read_crop(self, row: int) -> NDArray[np.uint8]:
         """(S, S, 3) RGB. Raises FaceError for a picture that cannot be read or is of another size."""
         import cv2
 
-        file, side = self.path / "crops" / self.crop[row], self.recipe.size_px
+        folder, side = self.path / "crops", self.recipe.size_px
+        if row not in self._listed or not (folder / self._listed[row]).is_file():
+            self.pictures()
+        file = folder / self._listed.get(row, self.crop[row])
         content = np.fromfile(file, np.uint8)
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
         claimed = _claimed_size(content[:_PNG_HEAD].tobytes())

@@ -1,0 +1,291 @@
+"""What `facedouble faces ...` does: putting a face set in order.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Any
+
+from .commands import _listen, _workers
+from .errors import FaceError, InputError
+
+if TYPE_CHECKING:
+    from .curate.faceset import FaceSet
+    from .curate.quality import Quality
+
+ORDERS = (
+    "frame", "yaw", "pitch", "roll", "size", "sharpness", "brightness", "contrast", "hue", "inside", "away",
+    "expression", "mouth-open", "eyes-closed", "similarity", "duplicates",
+)  # fmt: skip
+"""those of curate.order, said again since that may not be imported to show --help"""
+_TRAINABLE = 30
+_BAR = 40
+_BIN_DEGREES = 10
+
+
+def faces(options: argparse.Namespace, _stopped: Flag) -> None:
+    {
+        "list": _list, "sort": _sort, "prune": _prune, "restore": _restore, "split": _split, "pick": _pick,
+        "sheet": _sheet,
+    }[options.action](options)  # fmt: skip
+
+
+def _open(options: argparse.Namespace) -> FaceSet:
+    """The set, after a move of its pictures that was cut short has been undone."""
+    import datetime as dt
+
+    from .curate import aside
+    from .curate.faceset import FaceSet
+    from .provenance import consent
+
+    found = FaceSet.load(options.faces)
+    consent.check(found.consent, dt.date.today())
+    if moved := aside.recover(found.path):
+        _say(f"{found.path}: an earlier command was stopped while it moved pictures; {moved} were put back")
+    return found
+
+
+def _measured(options: argparse.Namespace) -> tuple[FaceSet, Quality]:
+    from .curate.quality import measure
+
+    opened = _open(options)
+    quality = _listen(measure(opened, _workers(options)), options)
+    if not len(quality.rows()) and options.action != "list":
+        raise FaceError(f"{opened.path}: holds no pictures. See: facedouble faces list {opened.path}")
+    return opened, quality
+
+
+def _list(options: argparse.Namespace) -> None:
+    from .console import print_table
+    from .curate import aside
+    from .curate.quality import MEASURES
+
+    opened, quality = _measured(options)
+    rows = quality.rows()
+    put_aside = aside.counts(opened.path)
+    ranges = {name: _range(quality.column(name)[rows]) for name in MEASURES}
+    if options.json:
+        record = {
+            "person": opened.person,
+            "consent": opened.consent.id,
+            "source": opened.source.path,
+            "frames": opened.source.frames,
+            "faces": len(opened),
+            "pictures": len(rows),
+            "aside": put_aside,
+            "measures": {name: found | {"unit": MEASURES[name].unit} for name, found in ranges.items() if found},
+        }
+        print(json.dumps(record, indent=2))
+        return
+    print(f"person:   {opened.person} (consent {opened.consent.id})")
+    print(f"source:   {opened.source.path}, {opened.source.frames} frames")
+    print(f"pictures: {len(rows)} of {len(opened)} faces, {opened.recipe.size_px} px")
+    print(f"aside:    {', '.join(f'{count} {reason}' for reason, count in put_aside.items()) or 'none'}")
+    if not len(rows):
+        return
+    lines = [
+        (name, *(f"{found[part]:.4g}" for part in ("least", "5%", "median", "95%", "most")), MEASURES[name].unit,
+         MEASURES[name].text)
+        for name, found in ranges.items() if found
+    ]  # fmt: skip
+    print()
+    print_table(("measure", "least", "5%", "median", "95%", "most", "", ""), lines)
+    for name in ("yaw", "pitch"):
+        print(f"\n{name}, degrees")
+        print("\n".join(_histogram(quality.column(name)[rows])))
+
+
+def _range(values: Any) -> dict[str, float]:
+    """Of the known values; empty where there are none."""
+    import numpy as np
+
+    known = values[~np.isnan(values)]
+    names = {"least": 0, "5%": 5, "median": 50, "95%": 95, "most": 100}
+    return {name: round(float(np.percentile(known, part)), 4) for name, part in names.items()} if len(known) else {}
+
+
+def _histogram(degrees: Any) -> list[str]:
+    """A line for each ten degrees, from the least to the most."""
+    import numpy as np
+
+    place = np.floor(degrees / _BIN_DEGREES).astype(int)
+    counts = np.bincount(place - place.min())
+    return [
+        f"{low:4d} to {low + _BIN_DEGREES:3d} {'#' * -(-count * _BAR // counts.max()):{_BAR}} {count}"
+        for low, count in zip(range(place.min() * _BIN_DEGREES, 360, _BIN_DEGREES), counts.tolist(), strict=False)
+    ]
+
+
+def _sort(options: argparse.Namespace) -> None:
+    from .curate.order import rename
+
+    opened, found = _ordered(options)
+    done = rename(opened, found)
+    print(f"{opened.path / 'crops'}: {len(found.rows)} crops by {options.by}, {done} renamed")
+
+
+def _ordered(options: argparse.Namespace) -> tuple[FaceSet, Any]:
+    from dataclasses import replace
+
+    from .curate.order import order
+    from .curate.prune import REASONS
+
+    if (options.by == "similarity") != (options.to is not None):
+        raise InputError("--by similarity and --to PICTURE go together: to which face?")
+    opened, quality = _measured(options)
+    limit = REASONS["duplicates"].limit
+    assert limit is not None
+    found = order(opened, quality, options.by, options.to, limit)
+    return opened, replace(found, rows=found.rows[::-1], labels=found.labels[::-1]) if options.reverse else found
+
+
+def _prune(options: argparse.Namespace) -> None:
+    from .curate import aside, prune
+    from .curate.sheet import save, sheet
+
+    asked = {name: getattr(options, name.replace("-", "_")) for name in prune.REASONS}
+    limits = {name: None if value is True else value for name, value in asked.items() if value is not None}
+    opened, quality = _measured(options)
+    doomed = prune.choose(quality, limits or {name: None for name, reason in prune.REASONS.items() if reason.usual})
+    pictures = opened.pictures()
+    names = {reason: [pictures[int(row)] for row in found.rows] for reason, found in doomed.items()}
+    count = sum(map(len, names.values()))
+    picture = opened.path / "prune.png"
+    if count:
+        save(sheet(opened, prune.sections(opened, doomed)), picture)
+    if options.apply:
+        aside.put_aside(opened.path, names)
+    if options.json:
+        record = {
+            reason: {"limit": found.limit, "count": len(found.rows), "pictures": names[reason],
+                     "values": [round(float(value), 4) for value in found.values]}
+            for reason, found in doomed.items()
+        }  # fmt: skip
+        print(json.dumps({"applied": options.apply, "stay": len(pictures) - count, "reasons": record}, indent=2))
+        return
+    _print_doomed(doomed)
+    if not count:
+        print(f"nothing to put aside; all {len(pictures)} pictures stay")
+        return
+    print(f"look at them: {picture}")
+    if options.apply:
+        print(f"{count} put aside in {opened.path / 'aside'}, {len(pictures) - count} stay. Undo: facedouble faces "
+              f"restore {opened.path} --last")  # fmt: skip
+    else:
+        print(f"{count} would go, {len(pictures) - count} would stay. Nothing was moved; to do it, add --apply")
+    if len(pictures) - count < _TRAINABLE:
+        _say(f"{opened.path}: training needs {_TRAINABLE} faces or more")
+
+
+def _print_doomed(doomed: Mapping[str, Any]) -> None:
+    from .console import print_table
+    from .curate.prune import REASONS
+
+    rows = [
+        (reason, str(len(found.rows)), f"{REASONS[reason].text}: {found.limit:.4g}") for reason, found in doomed.items()
+    ]
+    print_table(("reason", "faces", ""), rows)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from .curate import aside
+
+    opened = _open(options)
+    known = aside.counts(opened.path)
+    if options.reason is not None and options.reason not in known:
+        raise InputError(
+            f"{opened.path}: nothing is aside for {options.reason!r}. Aside: {', '.join(known) or 'nothing at all'}."
+        )
+    count = aside.restore(opened.path, options.reason, options.last)
+    print(f"{opened.path}: {count} pictures put back, {sum(known.values()) - count} still aside")
+
+
+def _split(options: argparse.Namespace) -> None:
+    from .curate import part
+    from .curate.subset import subsets
+
+    if options.edges is not None and options.by != "orientation":
+        raise InputError("--edges is of --by orientation; of a measure write them with it: --by yaw:-90,-20,20,90")
+    opened, quality = _measured(options)
+    if options.by == "orientation":
+        parts = part.orientations(quality, options.edges or part.ORIENTATION_EDGES)
+    else:
+        parts = part.bins(quality, options.by)
+    full = {name: rows for name, rows in parts.items() if len(rows)}
+    left = len(quality.rows()) - sum(map(len, full.values()))
+    if not full:
+        raise InputError(f"--by {options.by}: none of the {len(quality.rows())} faces lies between these edges.")
+    subsets(opened, full, options.output)
+    for name, rows in parts.items():
+        text = "none, so no set" if name not in full else f"{len(rows)} faces: {options.output / name}"
+        print(f"{name}: {text}{f' (training needs {_TRAINABLE})' if 0 < len(rows) < _TRAINABLE else ''}")
+    if left:
+        _say(f"{left} faces lie outside these edges and are in none of the sets")
+
+
+def _pick(options: argparse.Namespace) -> None:
+    from .curate import part
+    from .curate.sheet import spread
+    from .curate.subset import subset
+
+    opened, quality = _measured(options)
+    rows = quality.rows()
+    picked = _listen(part.pick(opened, quality, options.count), options)
+    subset(opened, picked, options.output)
+    even = rows[spread(len(rows), options.count)]
+    reached, evenly = (part.reach(opened, quality, rows, chosen) for chosen in (picked, even))
+    print(f"{options.output}: {len(picked)} of {len(rows)} faces")
+    print(
+        f"a face of the set is {reached.mean():.3f} from the nearest picked one, at most {reached.max():.3f}; every "
+        f"n-th frame: {evenly.mean():.3f}, {evenly.max():.3f} (in the set's spreads of pose, expression and light)"
+    )
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    from .curate.sheet import Section, save, sheet, spread
+
+    if options.count < 1:
+        raise InputError(f"--count {options.count}: expected 1 or more.")
+    opened, found = _ordered(options)
+    places = spread(len(found.rows), options.count)
+    rows = [int(row) for row in found.rows[places]]
+    captions = [f"{opened.crop[row].removesuffix('.png')} {found.labels[place].removeprefix(options.by)}"
+                for row, place in zip(rows, places, strict=True)]  # fmt: skip
+    title = f"{opened.person}, {opened.path.name}: {len(rows)} of {len(found.rows)} faces by {options.by}"
+    out = options.output or opened.path / "sheet.png"
+    save(sheet(opened, [Section(title, rows, captions)]), out)
+    print(out)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def edges(text: str) -> tuple[float, float]:
+    """Two ascending degrees, of --edges."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 < low < high:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected two ascending degrees over 0, such as 20,50")
+    return low, high
+
+
+def limit(text: str) -> float:
+    """A threshold of prune."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number; write the face set's folder before the options"
+        ) from None
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 0 or more")
+    return value
