@@ -250,7 +250,7 @@ def answers(_: argparse.Namespace, work: Path) -> None:
 def in_order(_: argparse.Namespace, work: Path) -> None:
     """Time and peak memory of `facedouble faces` on the sample's crops over and over; of the search for duplicates with
     none, which takes longer; and how far the faces of a set are from those that `pick` takes."""
-    many = repeated(faces(SAMPLE / "a-take1.mp4", work / "a"), work / "many", MANY)
+    many = repeated(faces(SAMPLE / "a-take1.mp4", work / "a-take1"), work / "many", MANY)
     lines: dict[str, tuple[object, ...]] = {
         "list, nothing measured before": ("list", many),
         "list": ("list", many),
@@ -289,7 +289,6 @@ def in_order(_: argparse.Namespace, work: Path) -> None:
 
 def repeated(source: Path, out: Path, count: int) -> Path:
     """A face set of `count` faces: those of `source` again and again, the crops as links."""
-    import os
     from dataclasses import replace
 
     import numpy as np
@@ -333,7 +332,7 @@ def coverage(name: str, folder: Path) -> dict[str, dict[str, float]]:
     from facedouble.curate.faceset import FaceSet
     from facedouble.curate.part import pick, reach
     from facedouble.curate.quality import measure
-    from facedouble.curate.sheet import spread
+    from facedouble.footage import spread
 
     found = FaceSet.load(folder)
     quality = ended(measure(found, 2))

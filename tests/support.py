@@ -10,8 +10,10 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from facedouble.cli import main
 from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 from facedouble.recipes import TrainRecipe
@@ -68,3 +70,11 @@ def run(stage: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
             events.append(next(stage))
         except StopIteration as end:
             return events, end.value
+
+
+def command(*arguments: object) -> int:
+    """The exit code of `facedouble ...`."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code

@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from facedouble.cli import main
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import OutputError
 from facedouble.project import atomic_file, atomic_folder, save_json
-from support import SAMPLE, backdrop, pictures, write_clip
+from support import SAMPLE, backdrop, command, pictures, write_clip
 
 CONSENT = ["--consent", "a: rendered, nobody, 2026-11-01"]
 BOTH = ["--consent", "A: rendered, nobody, 2026-11-01", "--consent", "B: rendered, nobody, 2026-11-01"]
@@ -54,13 +53,6 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
         return said[-1]
 
     return run
-
-
-def command(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 # --- footage --------------------------------------------------------------------------------------------------------

@@ -22,17 +22,16 @@ import pytest
 from pyarrow import parquet
 
 from facedouble import faces_commands
-from facedouble.cli import main
 from facedouble.curate import aside, order, part, prune, subset
 from facedouble.curate.faceset import FaceSet
 from facedouble.curate.quality import CACHE, Looks, Quality, measure, quality_of
-from facedouble.curate.sheet import spread
 from facedouble.curate.similar import leaders, unlikeness
 from facedouble.errors import FaceError, InputError, OutputError
 from facedouble.events import Progress
 from facedouble.faces import Faces
 from facedouble.find.mask import face_mask
-from support import SHARED, Picture, run
+from facedouble.footage import spread
+from support import SHARED, Picture, command, run
 
 PERFORMANCE = SHARED / "performers" / "performance.py"
 
@@ -71,13 +70,6 @@ def mixed(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> FaceSet:
 def measured(faces: FaceSet) -> Quality:
     quality: Quality = run(measure(faces, 2))[1]
     return quality
-
-
-def command(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def contents(folder: Path) -> dict[str, bytes]:

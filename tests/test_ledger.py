@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facedouble.cli import main
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, MachineError
 from facedouble.provenance import consent, ledger
 from facedouble.provenance.consent import ConsentRecord, check, check_likeness, likeness_of
 from facedouble.provenance.ledger import Output, Revocation
+from support import command
 
 DAY = dt.date(2026, 11, 22)
 ANNA = ConsentRecord("anna", "signed release", DAY)
@@ -32,12 +32,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def output(path: str = "/films/out.mp4", consents: tuple[str, ...] = (ANNA.id, "b" * 16)) -> Output:
     return Output(path, "2026-11-24T10:00:00+00:00", list(consents), ["anna", "ben"], "c" * 64, "0a1b2c3d4e")
-
-
-def code_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return int(ended.value.code or 0)
 
 
 def test_outputs_are_found_by_consent_and_by_mark(config: Path) -> None:
@@ -82,11 +76,11 @@ def test_an_unreadable_list_of_the_revoked_stops_everything(config: Path, conten
 def test_a_record_written_by_command_is_found_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paper = tmp_path / "release.pdf"
     paper.write_bytes(b"signed by anna")
-    assert code_of(
+    assert command(
         "consent", "new", "--person", "Anna", "--basis", "signed release", "--date", "2026-11-20",
         "--given-by", "her agent", "--scope", "film 7", "--expires", "2099-01-01", "--document", str(paper),
     ) == 0  # fmt: skip
-    assert code_of("consent", "new", "--person", "ben", "--basis", "own face", "--date", "2026-11-20") == 0
+    assert command("consent", "new", "--person", "ben", "--basis", "own face", "--date", "2026-11-20") == 0
     records = consent.load(tmp_path / "consent.toml")
     assert [record.person for record in records] == ["Anna", "ben"]
     assert (records[0].given_by, records[0].scope, records[0].expires) == ("her agent", "film 7", dt.date(2099, 1, 1))
@@ -94,8 +88,8 @@ def test_a_record_written_by_command_is_found_by_name(tmp_path: Path, capsys: py
     assert consent.from_option("anna") == records[:1] and consent.of_project() == records
     with pytest.raises(ConsentError, match=r'no record of "carla", only of Anna, ben'):
         consent.from_option("carla")
-    assert code_of("consent", "new", "--person", "ben", "--basis", "own face", "--date", "2026-11-20") == 3
-    assert code_of("consent", "list") == 0
+    assert command("consent", "new", "--person", "ben", "--basis", "own face", "--date", "2026-11-20") == 3
+    assert command("consent", "list") == 0
     said = capsys.readouterr().out
     assert f"{records[0].id}  Anna: signed release, 2026-11-20; holds until 2099-01-01; 0 outputs" in said
 
@@ -109,26 +103,26 @@ def test_the_newest_record_of_a_person_counts(tmp_path: Path) -> None:
 def test_revoking_lists_what_was_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     consent.save([ANNA, ConsentRecord("ben", "own face", DAY)], tmp_path / "consent.toml")
     ledger.record(output())
-    assert code_of("consent", "revoke", "anna", "--reason", "asked to stop") == 0
+    assert command("consent", "revoke", "anna", "--reason", "asked to stop") == 0
     said = capsys.readouterr().out
     assert f"revoked: consent {ANNA.id} of anna" in said and "1 outputs" in said
     assert "/films/out.mp4 (no longer there)" in said
     with pytest.raises(ConsentError, match="revoked"):
         check(ANNA, DAY)
-    assert code_of("consent", "revoke", "nobody") == 3
+    assert command("consent", "revoke", "nobody") == 3
     # By id alone, where the record itself is elsewhere.
-    assert code_of("consent", "revoke", "b" * 16) == 0
+    assert command("consent", "revoke", "b" * 16) == 0
     assert {revoked.id for revoked in ledger.revocations()} == {ANNA.id, "b" * 16}
 
 
 @pytest.mark.parametrize("day", ["tomorrow", "2099-01-01"])
 def test_a_record_that_cannot_hold_is_not_written(tmp_path: Path, day: str) -> None:
-    assert code_of("consent", "new", "--person", "anna", "--basis", "own face", "--date", day) == 3
+    assert command("consent", "new", "--person", "anna", "--basis", "own face", "--date", day) == 3
     assert not (tmp_path / "consent.toml").exists()
 
 
 def test_without_a_terminal_what_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert code_of("consent", "new", "--person", "anna") == 3
+    assert command("consent", "new", "--person", "anna") == 3
     assert "what it rests on" in capsys.readouterr().err
 
 

@@ -177,9 +177,8 @@ def _faces_command(verbs: Any) -> None:
     actions = faces.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
 
     def action(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = actions.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog
-        )
+        command = _command(actions, name, faces_commands.faces, text)
+        command.epilog = epilog
         command.add_argument("faces", type=Path, metavar="FACES", help="a face set, made by extract")
         if name != "restore":
             command.add_argument(

@@ -24,7 +24,6 @@ ORDERS = (
     "expression", "mouth-open", "eyes-closed", "similarity", "duplicates",
 )  # fmt: skip
 """those of curate.order, said again since that may not be imported to show --help"""
-_TRAINABLE = 30
 _BAR = 40
 _BIN_DEGREES = 10
 
@@ -147,7 +146,9 @@ def _ordered(options: argparse.Namespace) -> tuple[FaceSet, Any]:
 
 def _prune(options: argparse.Namespace) -> None:
     from .curate import aside, prune
-    from .curate.sheet import save, sheet
+    from .curate.sheet import sheet
+    from .project import save_png
+    from .recipes import MINIMUM_FACES
 
     asked = {name: getattr(options, name.replace("-", "_")) for name in prune.REASONS}
     limits = {name: None if value is True else value for name, value in asked.items() if value is not None}
@@ -158,7 +159,7 @@ def _prune(options: argparse.Namespace) -> None:
     count = sum(map(len, names.values()))
     picture = opened.path / "prune.png"
     if count:
-        save(sheet(opened, prune.sections(opened, doomed)), picture)
+        save_png(picture, sheet(opened, prune.sections(opened, doomed)))
     if options.apply:
         aside.put_aside(opened.path, names)
     if options.json:
@@ -179,8 +180,8 @@ def _prune(options: argparse.Namespace) -> None:
               f"restore {opened.path} --last")  # fmt: skip
     else:
         print(f"{count} would go, {len(pictures) - count} would stay. Nothing was moved; to do it, add --apply")
-    if len(pictures) - count < _TRAINABLE:
-        _say(f"{opened.path}: training needs {_TRAINABLE} faces or more")
+    if len(pictures) - count < MINIMUM_FACES:
+        _say(f"{opened.path}: training needs {MINIMUM_FACES} faces or more")
 
 
 def _print_doomed(doomed: Mapping[str, Any]) -> None:
@@ -209,6 +210,7 @@ def _restore(options: argparse.Namespace) -> None:
 def _split(options: argparse.Namespace) -> None:
     from .curate import part
     from .curate.subset import subsets
+    from .recipes import MINIMUM_FACES
 
     if options.edges is not None and options.by != "orientation":
         raise InputError("--edges is of --by orientation; of a measure write them with it: --by yaw:-90,-20,20,90")
@@ -224,15 +226,15 @@ def _split(options: argparse.Namespace) -> None:
     subsets(opened, full, options.output)
     for name, rows in parts.items():
         text = "none, so no set" if name not in full else f"{len(rows)} faces: {options.output / name}"
-        print(f"{name}: {text}{f' (training needs {_TRAINABLE})' if 0 < len(rows) < _TRAINABLE else ''}")
+        print(f"{name}: {text}{f' (training needs {MINIMUM_FACES})' if 0 < len(rows) < MINIMUM_FACES else ''}")
     if left:
         _say(f"{left} faces lie outside these edges and are in none of the sets")
 
 
 def _pick(options: argparse.Namespace) -> None:
     from .curate import part
-    from .curate.sheet import spread
     from .curate.subset import subset
+    from .footage import spread
 
     opened, quality = _measured(options)
     rows = quality.rows()
@@ -248,7 +250,9 @@ def _pick(options: argparse.Namespace) -> None:
 
 
 def _sheet(options: argparse.Namespace) -> None:
-    from .curate.sheet import Section, save, sheet, spread
+    from .curate.sheet import Section, sheet
+    from .footage import spread
+    from .project import save_png
 
     if options.count < 1:
         raise InputError(f"--count {options.count}: expected 1 or more.")
@@ -259,7 +263,7 @@ def _sheet(options: argparse.Namespace) -> None:
                 for row, place in zip(rows, places, strict=True)]  # fmt: skip
     title = f"{opened.person}, {opened.path.name}: {len(rows)} of {len(found.rows)} faces by {options.by}"
     out = options.output or opened.path / "sheet.png"
-    save(sheet(opened, [Section(title, rows, captions)]), out)
+    save_png(out, sheet(opened, [Section(title, rows, captions)]))
     print(out)
 
 

@@ -77,3 +77,8 @@ class Frame:
     """(H, W, 3) RGB, uint8 or uint16"""
     native: Any = None
     """the decoder's own picture, opaque outside media/: lets a writer pass what was not changed through exactly"""
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` places evenly spread over 0 .. count - 1, both ends among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)

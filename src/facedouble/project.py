@@ -10,9 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
@@ -113,3 +117,11 @@ def save_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write (H, W, 3) RGB as a PNG, whatever the suffix, atomically."""
+    from PIL import Image
+
+    with atomic_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="png")

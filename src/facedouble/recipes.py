@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from .errors import InputError
 
+MINIMUM_FACES = 30
+"""of each side, that training needs"""
+
 
 def _check(ok: bool, sentence: str) -> None:
     if not ok:

@@ -77,18 +77,20 @@ class FaceSet:
     def __len__(self) -> int:
         return len(self.faces)
 
-    def pictures(self) -> dict[int, str]:
-        """Row -> the present name of its picture under crops/, of the rows whose picture is still there, ascending.
-
-        The first by name where several are of one row.
-        """
-        there: dict[str, str] = {}
+    def picture_names(self) -> dict[int, list[str]]:
+        """Row -> the present names, ascending, of its pictures under crops/ (more than one where a person copied it),
+        of the rows that still have any, ascending."""
+        there: dict[str, list[str]] = {}
         folder = self.path / "crops"
         for name in sorted(file.name for file in folder.iterdir()) if folder.is_dir() else ():
-            if name.startswith("."):  # other programs': macOS puts a ._NAME beside each NAME on foreign disks
-                continue
-            there.setdefault(name.rpartition("_")[2], name)
-        found = {row: there[name] for row, name in enumerate(self.crop) if name and name in there}
+            if not name.startswith("."):  # other programs': macOS puts a ._NAME beside each NAME on foreign disks
+                there.setdefault(name.rpartition("_")[2], []).append(name)
+        return {row: there[name] for row, name in enumerate(self.crop) if name and name in there}
+
+    def pictures(self) -> dict[int, str]:
+        """Row -> the present name of its picture under crops/, the first where there are several; see
+        `picture_names`."""
+        found = {row: names[0] for row, names in self.picture_names().items()}
         self._listed.update(found)
         return found
 
@@ -164,9 +166,12 @@ class FaceSet:
                 }
             )
             table = _read_table(path / "faces.parquet", source.frames)
-            columns = {name: _column(table, name, column.dtype) for name, column in Faces.empty().columns().items()}
-            transform = _column(table, "transform", np.float64)
-            pts, sharpness = _column(table, "pts", np.int64), _column(table, "sharpness", np.float32)
+            columns = {
+                name: column_of(table, name, column.dtype, _WIDTHS.get(name))
+                for name, column in Faces.empty().columns().items()
+            }
+            transform = column_of(table, "transform", np.float64, _WIDTHS["transform"])
+            pts, sharpness = column_of(table, "pts", np.int64), column_of(table, "sharpness", np.float32)
             _check({**columns, "transform": transform}, source)
             crop = [_plain_name(name) for name in table["crop"].to_pylist()]
             recipe = ExtractRecipe.from_dict(record["recipe"])
@@ -198,12 +203,17 @@ def _read_table(file: Path, most_rows: int) -> Any:
     wanted = [*Faces.empty().columns(), "transform", "pts", "sharpness", "crop"]
     with parquet.ParquetFile(file) as opened:
         about = opened.metadata
-        unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        unpacked = unpacked_bytes(about)
         if about.num_rows > most_rows or unpacked > 1_000_000 + _ROW_BYTES * about.num_rows:
             raise ValueError(
                 f"{about.num_rows} rows, {unpacked / 1e6:.0f} MB, are more than {most_rows} frames can need"
             )
         return opened.read(columns=wanted)
+
+
+def unpacked_bytes(about: Any) -> int:
+    """What a Parquet file says, in its metadata, that its table comes to in memory."""
+    return sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
 
 
 def _claimed_size(head: bytes) -> tuple[int, int] | None:
@@ -214,19 +224,20 @@ def _claimed_size(head: bytes) -> tuple[int, int] | None:
     return width, height
 
 
-def _column(table: Any, name: str, kind: DTypeLike) -> NDArray[Any]:
+def column_of(table: Any, name: str, kind: DTypeLike, width: int | None = None) -> NDArray[Any]:
+    """(n,) or (n, width) numbers of a pyarrow table. Raises ValueError where the column is anything else."""
     from pyarrow import types
 
     column = table[name].combine_chunks()
     values = column
-    if width := _WIDTHS.get(name):
+    if width is not None:
         if not types.is_fixed_size_list(column.type) or column.type.list_size != width or column.null_count:
             raise ValueError(f"column {name} is not {width} wide")
         values = column.flatten()
     numbers = np.asarray(values)
     if values.null_count or numbers.dtype != kind:
         raise ValueError(f"column {name} is not {np.dtype(kind)}")
-    return numbers.reshape(-1, width) if width else numbers
+    return numbers if width is None else numbers.reshape(-1, width)
 
 
 def _check(columns: dict[str, NDArray[Any]], source: Source) -> None:

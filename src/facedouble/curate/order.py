@@ -84,26 +84,17 @@ def rename(faces: FaceSet, found: Order) -> int:
     Only what is before the last underscore changes, so it may be stopped at any point: the set is the same all along.
     Raises FaceError where two pictures are of one face: which one counts would change.
     """
-    _refuse_twins(faces)
-    pictures, folder = faces.pictures(), faces.path / "crops"
+    names, folder = faces.picture_names(), faces.path / "crops"
+    for one, *others in names.values():
+        if others:
+            raise FaceError(f"{folder}: {one} and {others[0]} are of one face. Delete one of them.")
     digits = max(_DIGITS, len(str(len(found.rows))))
     done = 0
     with output_errors(folder):
         for place, (row, label) in enumerate(zip(found.rows, found.labels, strict=True)):
-            plain, present = faces.crop[row], pictures[int(row)]
+            plain, present = faces.crop[row], names[int(row)][0]
             name = f"{place:0{digits}d}_{label}_{plain}" if label else plain
             if name != present:
                 (folder / present).rename(folder / name)
                 done += 1
     return done
-
-
-def _refuse_twins(faces: FaceSet) -> None:
-    known = set(faces.crop) - {""}
-    seen: dict[str, str] = {}
-    for file in sorted((faces.path / "crops").iterdir()):
-        plain = file.name.rpartition("_")[2]
-        if file.name.startswith(".") or plain not in known:
-            continue
-        if (other := seen.setdefault(plain, file.name)) != file.name:
-            raise FaceError(f"{faces.path / 'crops'}: {other} and {file.name} are of one face. Delete one of them.")

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..find.person import SAME_IN_CLIP
+from ..footage import spread
 from .faceset import FaceSet
 from .quality import MEASURES, Quality
-from .sheet import Section, spread
+from .sheet import Section
 from .similar import leaders
 
-# Where find.person draws it within a clip. Of two real and two rendered people own faces lie within 0.43 of their
-# set's middle, and others beyond 0.5 in all samples but one.
-_SAME_IN_CLIP = 0.5
 _SHOWN = 36
 _GROUPS_SHOWN = 12
 
@@ -35,7 +34,9 @@ class Reason:
 
 # In this order: a face goes for the first that holds, and duplicates are sought among those that stay.
 REASONS = {
-    "wrong-person": Reason("away", False, _SAME_IN_CLIP, True, "identity further than this from the set's middle"),
+    # Of two real and two rendered people own faces lie within 0.43 of their set's middle, and others beyond 0.5 in all
+    # samples but one.
+    "wrong-person": Reason("away", False, SAME_IN_CLIP, True, "identity further than this from the set's middle"),
     "cut-off": Reason("inside", True, 0.9, True, "less than this share of the face inside the footage"),
     "tiny": Reason("size", True, 48, True, "face square narrower than this many px in the footage"),
     "blurred": Reason("sharpness", True, None, True, "sharpness under this"),

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..events import Note, Progress
-from ..find.crop import sharpness
+from ..find.crop import lab, sharpness
+from ..find.identity import distance
 from ..find.mask import face_mask, skin_mask
 from ..geometry import FACE_OVAL, apply
 from ..media.flow import ordered_map
-from ..project import atomic_file, output_errors
-from .faceset import FaceSet
+from ..project import atomic_file
+from .faceset import FaceSet, column_of, unpacked_bytes
 
 CACHE = "quality.parquet"
 FINGERPRINT = 16
@@ -90,7 +91,7 @@ def look(crop: NDArray[np.uint8], points: NDArray[np.float32], coverage: float) 
     scaled = (points + 0.5) * (_COLOUR_PX / side) - 0.5
     size = (_COLOUR_PX, _COLOUR_PX)
     skin = skin_mask(scaled, size, face_mask(scaled, size)) > 127
-    colours = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[skin]
+    colours = lab(small)[skin]
     known = len(colours) >= _LEAST_SKIN_PX
     lightness, a, b = colours.mean(0) if known else np.full(3, np.nan)
     spread = colours[:, 0].std() if known else np.nan
@@ -174,20 +175,16 @@ class Looks:
         blank = cls.blank(len(faces))
         with parquet.ParquetFile(file) as opened:
             about = opened.metadata
-            unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
             of = (about.metadata or {}).get(b"of")
-            if of != _FORMAT + _table_hash(faces) or about.num_rows != len(faces) or unpacked > most:
+            if of != _FORMAT + _table_hash(faces) or about.num_rows != len(faces) or unpacked_bytes(about) > most:
                 raise ValueError(f"{file}: of another table")
             table = opened.read(columns=[field.name for field in fields(cls)])
         for field in fields(cls):
-            into, column = getattr(blank, field.name), table[field.name].combine_chunks()
-            values = column.flatten() if into.ndim > 1 else column
-            numbers = np.asarray(values)
-            if values.null_count or numbers.dtype != into.dtype or numbers.size != into.size:
-                raise ValueError(f"{file}: column {field.name} is not what it should be")
+            into = getattr(blank, field.name)
+            numbers = column_of(table, field.name, into.dtype, into.shape[1] if into.ndim > 1 else None)
             if np.isinf(numbers).any():
                 raise ValueError(f"{file}: column {field.name} is not finite")
-            into[:] = numbers.reshape(into.shape)
+            into[:] = numbers
         if np.isnan(blank.fingerprint[blank.stamp != 0]).any():
             raise ValueError(f"{file}: fingerprints are missing")
         return blank
@@ -270,8 +267,7 @@ def measure(faces: FaceSet, workers: int) -> Generator[Progress | Note, None, Qu
 
 def _keep(looks: Looks, faces: FaceSet) -> str:
     try:
-        with output_errors(faces.path):
-            looks.save(faces)
+        looks.save(faces)
     except OutputError as error:  # a set on a read-only disk can be looked at all the same
         return str(error)
     return ""
@@ -299,7 +295,7 @@ def quality_of(faces: FaceSet, looks: Looks, rows: NDArray[np.int64]) -> Quality
         "expression": np.linalg.norm(expression - usual, axis=1),
         "mouth_open": expression[:, _JAW_OPEN],
         "eyes_closed": expression[:, _BLINKS].min(axis=1),
-        **{name: getattr(looks, name)[rows] for name in ("sharpness", "brightness", "hue", "contrast", "fingerprint")},
+        **{field.name: getattr(looks, field.name)[rows] for field in fields(Look)},
     }
     columns: dict[str, Any] = {}
     for name, values in measured.items():
@@ -331,8 +327,8 @@ def _away(faces: FaceSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     if not len(measured):
         return away
     middle = np.median(table.embedding[counted if len(counted) else measured], axis=0)
-    distance = np.linalg.norm(table.embedding[measured] - middle, axis=1)
+    known = distance(table.embedding[measured], middle)
     for track in np.unique(table.track[measured]):
         of_track, samples = table.track[rows] == track, table.track[measured] == track
-        away[of_track] = np.interp(table.frame[rows[of_track]], table.frame[measured[samples]], distance[samples])
+        away[of_track] = np.interp(table.frame[rows[of_track]], table.frame[measured[samples]], known[samples])
     return away

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..project import atomic_file
 from .faceset import FaceSet
 
 _COLUMNS, _SIDE_PX, _GAP_PX = 12, 120, 4
@@ -50,19 +48,6 @@ def sheet(faces: FaceSet, sections: Sequence[Section], columns: int = _COLUMNS) 
             draw.text((x, y + _SIDE_PX + 1), caption, _INK, text)
         top += -(-len(section.rows) // columns) * line
     return np.asarray(paper, np.uint8)
-
-
-def save(picture: NDArray[np.uint8], file: Path) -> None:
-    """Write (H, W, 3) as a PNG, atomically. Raises OutputError."""
-    from PIL import Image
-
-    with atomic_file(file) as temporary:
-        Image.fromarray(picture).save(temporary, format="png")
-
-
-def spread(count: int, most: int) -> NDArray[np.int64]:
-    """At most `most` places evenly spread over 0 .. count - 1, both ends among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
 
 
 def _small(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

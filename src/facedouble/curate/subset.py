@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import InputError
-from ..project import output_errors, unfinished
+from ..project import atomic_folder
 from .faceset import FaceSet
 from .quality import CACHE
 
 
 def subset(faces: FaceSet, rows: Iterable[int], out: Path) -> None:
     """Make the face set `out` with the pictures of these rows, as `subsets` does."""
-    with output_errors(out):
-        work = _begin(out)
+    _refuse_existing(out)
+    with atomic_folder(out) as work:
         _write(faces, rows, work)
-        work.replace(out)
 
 
 def subsets(faces: FaceSet, parts: Mapping[str, Iterable[int]], out: Path) -> None:
@@ -28,22 +27,16 @@ def subsets(faces: FaceSet, parts: Mapping[str, Iterable[int]], out: Path) -> No
     taken over is still A's, and is still converted. Pictures are hard links where the disk can. Raises InputError
     where `out` is there, OutputError where it cannot be written.
     """
-    with output_errors(out):
-        work = _begin(out)
+    _refuse_existing(out)
+    with atomic_folder(out) as work:
         for name, rows in parts.items():
             (work / name).mkdir()
             _write(faces, rows, work / name)
-        work.replace(out)
 
 
-def _begin(out: Path) -> Path:
+def _refuse_existing(out: Path) -> None:
     if out.exists():
         raise InputError(f"{out}: is there already. Choose another -o, or delete it.")
-    work = unfinished(out)
-    if work.exists():  # a killed run's
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    return work
 
 
 def _write(faces: FaceSet, rows: Iterable[int], folder: Path) -> None:

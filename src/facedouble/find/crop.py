@@ -47,3 +47,10 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
 
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w, 3) sRGB 0..255 as CIELAB (D65)."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))

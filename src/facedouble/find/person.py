@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ..errors import FaceError
 from ..faces import SAME_PERSON, Faces
-from ..footage import Clip
+from ..footage import Clip, spread
 from ..media.reader import read
 from .finder import to_8_bit
 from .identity import Identity, distance, mean_embedding
 from .landmarks import Landmarker
 
 # Within one clip light and lens are the same, so one person's tracks lie well inside the model's own line of 0.6.
-_SAME_IN_CLIP = 0.5
+SAME_IN_CLIP = 0.5
 _SAMPLES = 40
 
 
@@ -50,7 +50,7 @@ def people(faces: Faces) -> list[Person]:
             np.inf if apart else float(distance(mean_embedding(samples), np.mean(p[2], axis=0))[0])
             for p, apart in zip(found, elsewhere, strict=True)
         ]
-        if near and min(near) < _SAME_IN_CLIP:
+        if near and min(near) < SAME_IN_CLIP:
             person = found[int(np.argmin(near))]
             person[0].append(int(numbers[order]))
             person[2].extend(samples)
@@ -106,15 +106,15 @@ def sampled_identity(clip: Clip) -> NDArray[np.float32]:
     identity = Identity()
     samples: list[NDArray[np.float32]] = []
     with Landmarker(video=False) as landmarker:
-        for index in np.unique(np.linspace(0, clip.count - 1, min(_SAMPLES, clip.count)).round().astype(int)):
-            pixels = to_8_bit(next(read(clip, int(index), int(index) + 1)).pixels)
+        for index in spread(clip.count, _SAMPLES).tolist():
+            pixels = to_8_bit(next(read(clip, index, index + 1)).pixels)
             samples += [identity(pixels, points) for points in landmarker(pixels).points]
     if not samples:
         raise FaceError(
             f"{clip.path}: no face found. Expected footage in which the person's face can be seen; try another clip."
         )
     known = np.array(samples)
-    near = np.stack([distance(known, sample) < _SAME_IN_CLIP for sample in known])
+    near = np.stack([distance(known, sample) < SAME_IN_CLIP for sample in known])
     mine = near[near.sum(1).argmax()]
     others = near[~mine][:, ~mine].sum(1).max(initial=0)
     if others > 0.6 * mine.sum():

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..errors import FaceError, InputError
 from ..events import Progress
 from ..faces import EXPRESSIONS, IDENTITY, Faces
+from ..find.crop import lab
 from ..find.finder import to_8_bit
 from ..find.identity import Identity, distance
 from ..find.landmarks import Landmarker
 from ..find.mask import face_mask
-from ..footage import Clip
+from ..footage import Clip, spread
 from ..geometry import ALIGNMENT_POINTS, FACE_OVAL, overlap
 from ..media.flow import ordered_map
 from ..media.reader import read
@@ -29,7 +30,6 @@ from .picture import (
     border_gradient,
     colour_difference,
     gaze,
-    lab,
     likeness,
     mean_colour,
     mouth_opening,
@@ -140,9 +140,7 @@ def measure(
                 f"{target.count} of {target.size[0]}x{target.size[1]} px of {target.path}."
             )
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    sampled = set(
-        faces.frame[np.linspace(0, len(faces) - 1, min(_IDENTITIES, len(faces))).round().astype(int)].tolist()
-    )
+    sampled = set(faces.frame[spread(len(faces), _IDENTITIES)].tolist())
     identity = Identity()
 
     def look(start: int) -> _Stretch:

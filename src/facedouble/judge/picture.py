@@ -60,13 +60,6 @@ class Areas:
         )
 
 
-def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(h, w, 3) sRGB 0..255 as CIELAB (D65)."""
-    import cv2
-
-    return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
-
-
 def mean_colour(colours: NDArray[np.float32], area: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(3,) mean CIELAB colour of an area; nan where it is hardly there."""
     if area.sum() < _LEAST_PX:

@@ -18,7 +18,7 @@ from ..find.finder import to_8_bit
 from ..footage import Clip
 from ..geometry import FACE_OVAL, box_around
 from ..media.reader import read
-from ..project import atomic_file, save_json
+from ..project import atomic_file, save_json, save_png
 from .measure import Judgement
 from .verdict import GOALS, Goal, lines
 
@@ -42,8 +42,8 @@ def write(
     even = found.frame[np.linspace(0, len(found.frame) - 1, 6).round().astype(int)].tolist()
     rows = zip(*([_frame(clip, index) for index in even] for clip in clips.values()), strict=True)
     contact, worst = folder / "contact-sheet.png", folder / "worst-frames.png"
-    save_picture(contact, sheet(rows, list(clips)))
-    save_picture(worst, _worst_sheet(found, clips, faces))
+    save_png(contact, sheet(rows, list(clips)))
+    save_png(worst, _worst_sheet(found, clips, faces))
     loader = jinja2.PackageLoader("facedouble", "judge")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
     page = template.render(
@@ -147,14 +147,6 @@ def _cut(picture: Picture, points: NDArray[np.float32], side_px: int) -> Picture
     )
 
 
-def save_picture(file: Path, picture: Picture) -> None:
-    """Write (H, W, 3) RGB as a picture, atomically. Raises OutputError."""
-    from PIL import Image
-
-    with atomic_file(file) as temporary:
-        Image.fromarray(picture).save(temporary)
-
-
 def _plots(found: Judgement, clip: Clip) -> bytes:
     """Each course over time, with the bound of what is good, as a PNG."""
     from matplotlib.figure import Figure
@@ -178,4 +170,4 @@ def _plots(found: Judgement, clip: Clip) -> bytes:
     return content.getvalue()
 
 
-__all__ = ["save_picture", "sheet", "worst", "write"]
+__all__ = ["sheet", "worst", "write"]

@@ -15,13 +15,13 @@ from ..curate.faceset import FaceSet
 from ..errors import FaceError
 from ..faces import LANDMARKS
 from ..find.mask import drawing, feature_mask
+from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
-from ..recipes import TrainRecipe
+from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
 from .model import Seen
 from .shape import carried
 
-MINIMUM_FACES = 30
 MOST_FACES = 6000
 _STRETCHES = 6
 _HELD_OUT = 0.1
@@ -91,8 +91,7 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
     import cv2
 
     rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
-    if len(rows) > MOST_FACES:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_FACES).round().astype(int)]
+    rows = rows[spread(len(rows), MOST_FACES)]
     side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),

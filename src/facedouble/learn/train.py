@@ -17,7 +17,7 @@ from ..curate.faceset import FaceSet
 from ..device import Device
 from ..errors import ModelError
 from ..events import Event, Metric, Note, Preview, Progress
-from ..project import atomic_file, output_errors
+from ..project import save_png
 from ..recipes import TrainRecipe, Until
 from . import checkpoint, data
 from .losses import FaceLoss
@@ -214,7 +214,7 @@ def _score(
     yield Note(f"step {state.step}: {score.text()}")
     picture = preview(average, held, device)
     file = model / "previews" / f"{state.step:08d}.png"
-    _save_png(file, picture)
+    save_png(file, picture)
     yield Preview(state.step, picture)
 
 
@@ -234,15 +234,6 @@ def preview(network: Network, held: dict[str, data.Canvases], device: torch.devi
     sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     result: NDArray[np.uint8] = (sheet.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return result
-
-
-def _save_png(file: Path, picture: NDArray[np.uint8]) -> None:
-    from PIL import Image
-
-    with output_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(file) as temporary:
-        Image.fromarray(picture).save(temporary)
 
 
 __all__ = ["Score", "plateau", "preview", "shorten", "train"]

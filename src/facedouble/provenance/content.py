@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ContentError, MachineError
+from ..footage import spread
 
 MODEL_SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
 EXPLICIT = 0.8
@@ -66,7 +67,7 @@ class ContentCheck:
 
 def sampled(count: int) -> list[int]:
     """Numbers of the frames to look at, of `count`."""
-    return sorted({int(n) for n in np.linspace(0, count - 1, min(SAMPLES, count)).round()})
+    return [int(number) for number in spread(count, SAMPLES)]
 
 
 def bundled_model() -> Path:
