@@ -20,7 +20,7 @@ INSIDE = {
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": ["faceset", "quality", "collect", "subset", "aside", "similar", "sheet", "order", "prune", "part"],
-    "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
+    "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
 }

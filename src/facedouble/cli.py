@@ -336,6 +336,10 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
     group.add_argument(
+        "--occlusion", default="keep", choices=["keep", "cover"],
+        help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
         "--label", default="none", nargs="?", const="whole", choices=["none", "start", "whole"],
         help='a visible "AI modified" in the picture: the first 5 seconds (start) or all the time (whole, as --label '
         "alone); the credential is made in any case (default: %(default)s)",

@@ -31,7 +31,7 @@ from .find.search import search
 from .footage import Clip, Frame
 from .judge import report
 from .judge.measure import Measures, measure
-from .learn import checkpoint
+from .learn import checkpoint, occlusion
 from .learn.checkpoint import Trained
 from .learn.data import usable_rows
 from .learn.model import SIDES
@@ -141,9 +141,30 @@ def train(
         yield from _check_same(model, checkpoint.read_model(model), trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
+    yield from _learn_occlusion(model, sets, recipe, device, stop)
+    if stop():
+        return model
     yield from train_network(model, sets, recipe, until, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def _learn_occlusion(
+    model: Path, sets: dict[str, FaceSet], recipe: TrainRecipe, device: Device, stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """Once for a model: what a hand or hair before these two faces looks like."""
+    if not recipe.occlusion_steps or occlusion.load(model) is not None:
+        return
+    network = occlusion.bundled().to(device.name)
+    faces = [occlusion.canvases(sets[side]) for side in SIDES]
+    torch.set_num_threads(device.threads)
+    for step in occlusion.learn(network, faces, recipe.occlusion_steps, recipe.seed, torch.device(device.name)):
+        if stop():
+            return
+        if step % 10 == 0 or step == recipe.occlusion_steps:
+            yield Progress("learning what stands before a face", step, recipe.occlusion_steps, "steps")
+    with output_errors(model):
+        occlusion.save(network, model)
 
 
 def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:
@@ -196,7 +217,13 @@ def convert(
     faces = yield from _faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
-    swapper = Swapper(network, trained.recipe, recipe)
+    before = occlusion.load(model) if recipe.occlusion == "keep" else None
+    if before is None and recipe.occlusion == "keep":
+        yield Note(
+            f"{model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble "
+            "train` with the same settings teaches it"
+        )
+    swapper = Swapper(network, trained.recipe, recipe, None if before is None else before.to(place))
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 
