@@ -61,6 +61,8 @@ class TrainRecipe(Recipe):
     """face squares across that picture"""
     widths: tuple[int, ...] = (48, 80, 128, 128)
     """channels of each level, from fine to coarse ("nodes" and "layers")"""
+    detail: int = 1
+    """how many times finer `compact`'s decoders draw than its encoder looks: 1, 2 or 4"""
     latent: int = 384
     """numbers in the face code"""
     batch: int = 16
@@ -99,8 +101,9 @@ class TrainRecipe(Recipe):
             all(8 <= width <= 4096 for width in self.widths),
             f"widths {self.widths}: expected at least 8 channels a level, at most 4096",
         )
+        _check(self.detail in (1, 2, 4), f"detail {self.detail}: expected 1, 2 or 4")
         _check(self.size_px <= 1024, f"size {self.size_px} px: expected at most 1024 px")
-        step = 2**levels if self.preset == "classic" else 4 * 2 ** (levels - 1)
+        step = 2**levels if self.preset == "classic" else 4 * self.detail * 2 ** (levels - 1)
         _check(
             self.size_px % step == 0 and self.size_px >= step,
             f"size {self.size_px} px: {levels} levels need a multiple of {step} px",
@@ -133,7 +136,8 @@ class TrainRecipe(Recipe):
     def network(self) -> dict[str, Any]:
         """The settings that shape the weights; a checkpoint fits only a recipe that agrees on these."""
         return {
-            name: getattr(self, name) for name in ("preset", "size_px", "coverage", "widths", "latent", "shared_code")
+            name: getattr(self, name)
+            for name in ("preset", "size_px", "coverage", "widths", "detail", "latent", "shared_code")
         }
 
 

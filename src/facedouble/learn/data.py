@@ -22,7 +22,7 @@ from .bend import Bend
 from .model import Seen
 from .shape import carried
 
-MOST_FACES = 6000
+MOST_FACES, _MOST_BYTES = 6000, 1 << 30
 _STRETCHES = 6
 _HELD_OUT = 0.1
 
@@ -84,15 +84,16 @@ def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
 
 
 def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvases:
-    """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`.
+    """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
+    gigabyte of them.
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
     import cv2
 
     rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
-    rows = rows[spread(len(rows), most)]
     side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
+    rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),

@@ -169,7 +169,7 @@ class CompactEncoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         widths = recipe.widths
-        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 1)]
+        layers: list[nn.Module] = [nn.AvgPool2d(recipe.detail), nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 1)]
         for width, wider in pairwise(widths):
             layers += [nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Conv2d(width, wider, 3, padding=1)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
@@ -186,7 +186,9 @@ class DrawingReader(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         finest, *coarser = recipe.widths[:-1]
-        self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE))
+        self.first = nn.Sequential(
+            nn.AvgPool2d(recipe.detail), nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE)
+        )
         # Coarser levels see the same features averaged: strided convolutions cost much more and gained nothing.
         self.further = nn.ModuleList(nn.Conv2d(finest, width, 1) for width in coarser)
 
@@ -206,7 +208,11 @@ class CompactDecoder(nn.Module):
         )
         self.upscales = nn.ModuleList(Upscale(width, narrower) for width, narrower in pairwise(widths))
         self.residuals = nn.ModuleList(Residual(width) for width in widths[1:])
-        self.picture = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
+        finer: list[nn.Module] = []
+        for halving in range(recipe.detail.bit_length() - 1):
+            finer += [nn.LeakyReLU(_SLOPE), Upscale(widths[-1] >> halving, widths[-1] >> (halving + 1))]
+        narrow = widths[-1] >> (recipe.detail.bit_length() - 1)
+        self.picture = nn.Sequential(*finer, nn.LeakyReLU(_SLOPE), nn.Conv2d(narrow, 64, 3, padding=1))
 
     def forward(self, code: Tensor, hints: list[Tensor]) -> Tensor:
         x = self.spread(code)
@@ -251,7 +257,7 @@ class ClassicDecoder(nn.Module):
 def _coarse_px(recipe: TrainRecipe) -> int:
     levels = len(recipe.widths)
     halvings = levels if recipe.preset == "classic" else levels + 1  # blocks of 4 px, then levels - 1 strides
-    return recipe.size_px // (1 << halvings)
+    return recipe.size_px // (recipe.detail << halvings)
 
 
 def parameters(network: nn.Module) -> int:

@@ -157,7 +157,7 @@ def _lit(height: Picture, rng: np.random.Generator, strength: float) -> Picture:
     """Lambert's shading of a height field by one lamp, `strength` of it; the rest is light from everywhere."""
     import cv2
 
-    smooth = cv2.GaussianBlur(height, (0, 0), 1.5)
+    smooth = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 1.5)
     x, y = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
     normal = np.stack([-x, -y, np.full_like(x, rng.uniform(0.7, 1.5))], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)

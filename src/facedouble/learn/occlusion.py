@@ -32,7 +32,9 @@ from . import data, occluders
 SIZE_PX, COVERAGE = 128, 1.7
 _WIDTHS = (16, 32, 64, 96, 128)
 _SLOPE = 0.1
-_BATCH, _RATE, _WARM_UP_STEPS = 16, 2e-3, 50
+FIRST_RATE = 2e-3
+"""highest step size from nothing; what was learned before is not thrown away by smaller steps"""
+_BATCH, _RATE, _WARM_UP_STEPS = 16, 5e-4, 50
 _BANK, _FACES = 500, 1000
 _CERTAIN = 0.8
 _AROUND = 0.15
@@ -84,21 +86,26 @@ def canvases(faces: FaceSet) -> data.Canvases:
 
 
 def learn(
-    network: Occlusion, faces: Sequence[data.Canvases], steps: int, seed: int, device: torch.device
+    network: Occlusion,
+    faces: Sequence[data.Canvases],
+    steps: int,
+    seed: int,
+    device: torch.device,
+    rate: float = _RATE,
 ) -> Iterator[int]:
     """Train on the people's `faces`, as `load` gives them; yields the steps done. All chance comes from `seed`."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     things = torch.from_numpy(occluders.bank(_BANK, np.concatenate([_skins(side, rng) for side in faces]), rng))
-    optimizer = torch.optim.AdamW(network.parameters(), _RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             cosine = max(0.02, 0.5 * (1 + math.cos(math.pi * step / steps)))
-            group["lr"] = _RATE * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
+            group["lr"] = rate * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
         pictures, drawn, truth = (part.to(device) for part in _batch(faces, things, generator))
         with torch.autocast(device.type, torch.bfloat16):
             answer = network(pictures, drawn).float()
-        loss = _loss(answer, truth, drawn[:, :1], step)
+        loss = _loss(answer, truth, drawn[:, :1], trusted=step >= steps // 2)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -106,12 +113,13 @@ def learn(
     network.eval()
 
 
-def _loss(answer: Tensor, truth: Tensor, face: Tensor, step: int) -> Tensor:
+def _loss(answer: Tensor, truth: Tensor, face: Tensor, trusted: bool) -> Tensor:
     """Cross-entropy and overlap, mostly inside the face."""
     guess = answer.sigmoid()
     weight = _AROUND + face
-    if step >= 2 * _WARM_UP_STEPS:
-        # A face set may hold real hands, which nobody marked: where the network is certain of one, it is not punished.
+    if trusted:
+        # A face set may hold real hands, which nobody marked: where a network that knows these two faces by now is
+        # certain of one, it is not punished.
         # After Reed et al., "Training Deep Neural Networks on Noisy Labels with Bootstrapping", arXiv:1412.6596.
         weight = weight * ~((truth < 0.02) & (guess.detach() > _CERTAIN))
     each = functional.binary_cross_entropy_with_logits(answer, truth, reduction="none")
