@@ -19,7 +19,7 @@ INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
-    "curate": ["faceset", "collect"],
+    "curate": ["faceset", "collect", "people", "merge"],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],

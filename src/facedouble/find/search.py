@@ -33,11 +33,14 @@ class _Stretch:
 
 
 def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Generator[Progress | Note, None, Faces]:
-    """Yields progress; returns the clip's Faces, tracked and smoothed. Finished stretches lie in the folder `keep`.
+    """Yields progress; returns the Faces of the clip, or of the recipe's ranges of it, tracked and smoothed. Finished
+    stretches lie in the folder `keep`.
 
-    Raises InputError for a clip that cannot be decoded to its end, MachineError where a library or weights are missing.
+    Raises InputError for a clip that cannot be decoded to its end or has none of the ranges, MachineError where a
+    library or weights are missing.
     """
-    stretches = [_Stretch(i, min(i + _STRETCH, clip.count)) for i in range(0, clip.count, _STRETCH)]
+    ranges = clip.stretches(recipe.ranges)
+    stretches = [_Stretch(i, min(i + _STRETCH, stop)) for start, stop in ranges for i in range(start, stop, _STRETCH)]
     done = {part.start: file for part in stretches if (file := _file(keep, part)).is_file()}
     if done:
         yield Note(f"{clip.path.name}: going on with an earlier search, {len(done)} of {len(stretches)} stretches done")
@@ -58,18 +61,23 @@ def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Gener
         return part
 
     missing = [part for part in stretches if part.start not in done]
-    frames = clip.count - sum(part.stop - part.start for part in missing)
+    total = sum(stop - start for start, stop in ranges)
+    frames = total - sum(part.stop - part.start for part in missing)
     try:
         for part in ordered_map(missing, look, workers=max(1, made), ahead=2 * max(1, made)):
             frames += part.stop - part.start
-            yield Progress(f"searching {clip.path.name}", frames, clip.count)
+            yield Progress(f"searching {clip.path.name}", frames, total)
     finally:
         while made:
             finders.get().close()
             made -= 1
     found, thumbs = zip(*(_load(_file(keep, part)) for part in stretches), strict=True)
+    begins, seen = np.zeros(clip.count, bool), np.concatenate(thumbs)
+    for start, stop in ranges:
+        begins[start:stop] = cuts(seen[: stop - start])
+        seen = seen[stop - start :]
     rate = float(clip.rate)
-    return smooth(track(Faces.join(found), cuts(np.concatenate(thumbs)), rate), rate)
+    return smooth(track(Faces.join(found), begins, rate), rate)
 
 
 def _file(keep: Path, part: _Stretch) -> Path:
