@@ -24,7 +24,7 @@ from support import SAMPLE, backdrop, command, pictures, write_clip
 
 CONSENT = ["--consent", "a: rendered, nobody, 2026-11-01"]
 BOTH = ["--consent", "A: rendered, nobody, 2026-11-01", "--consent", "B: rendered, nobody, 2026-11-01"]
-COMMANDS = ["", "swap", "extract", "train", "convert", "verify", "doctor", "weights", "demo"]
+COMMANDS = ["", "swap", "extract", "train", "convert", "verify", "doctor", "weights", "demo", "faces"]
 TINY = ["--size", "16", "--widths", "8,8", "--latent", "16", "--batch", "2", "--steps", "2"]
 
 
@@ -433,7 +433,7 @@ def test_help_answers_at_once() -> None:
 def test_an_extraction_that_was_stopped_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     extract = ["extract", SAMPLE / "b-take2.mp4", "-o", tmp_path / "faces", "--workers", 1, *CONSENT]
     process = facedouble(*extract)
-    while process.poll() is None and not list(tmp_path.glob(".faces.part/search/faces-*.npz")):
+    while process.poll() is None and not list(tmp_path.glob(".faces.part/search/*/faces-*.npz")):
         time.sleep(0.02)
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]

@@ -470,7 +470,7 @@ def test_the_most_frequent_person_is_picked_and_it_is_said() -> None:
     np.testing.assert_array_equal(mine.frame, [*range(50), *range(60, 70)])
     assert (mine.expression == 1).all()
     assert person.tracks == (1, 2)
-    assert text == "clip.mp4: kept the most frequent of 2 people, 60 faces"
+    assert text == "clip.mp4: kept the most frequent of 2 people (same person under 0.60), 60 faces"
 
 
 def test_the_only_person_is_picked() -> None:
@@ -492,7 +492,7 @@ def test_the_example_decides_even_for_a_passer_by() -> None:
 
 
 def test_nobody_is_like_the_example() -> None:
-    with pytest.raises(FaceError, match=r"clip\.mp4: nobody like the example picture \(nearest 0\.80"):
+    with pytest.raises(FaceError, match=r"clip\.mp4: nobody like the person of the example picture \(nearest 0\.80"):
         pick(shot(1, 0, range(50)), someone(3), "clip.mp4")
 
 
