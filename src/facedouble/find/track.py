@@ -19,7 +19,7 @@ _SMOOTH_S = 0.23
 def cuts(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(n,) True where frame i begins a new shot, from thumbnails (n, 16, 16, 3). The first frame does.
 
-    A cut is a change of the whole picture of more than CUT, and more than twice any of the eight before it and the eight
+    A cut is a change of the whole picture of more than 2%, and more than twice any of the eight before it and the eight
     after it but one, which may be a cut itself (an adaptive threshold over a window, as in "rolling average" shot
     detectors). Measured: two people before one backdrop differ by 2.5%; quick motion exceeds the second largest change
     around it by 1.8 times at most, cuts by 2.5 times at least.
