@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from facedouble import stages
+from facedouble.curate.people import seen_in, write
 from facedouble.events import Note
 from facedouble.faces import Faces
 from facedouble.find.crop import crop_face
@@ -70,6 +72,21 @@ def test_one_of_many_people_is_kept_and_nobody_else(on_stage: Faces, who: str, t
     known = people(on_stage)
     assert len(known) == 3
     assert not {*person.tracks} & {track for other in known if other.tracks != person.tracks for track in other.tracks}
+
+
+@pytest.mark.slow
+def test_those_who_were_seen_too_shortly_are_shown_too(on_stage: Faces, tmp_path: Path) -> None:
+    mine, person, how = pick(on_stage, None, STAGE.name)
+    roll = seen_in(probe(STAGE), on_stage, person, None, how, 0.6)
+    write(tmp_path, [roll], 0.6)
+    assert len(mine) == person.faces
+    assert roll.record["never_identified"] == {"faces": 2, "tracks": 2}
+    with Image.open(tmp_path / "people.png") as sheet:
+        rows = np.asarray(sheet)[60:]
+    assert len(rows) == 4 * 100
+    assert rows[350, 2, 0] > rows[350, 2, 1]  # red: dropped
+    assert all(rows[305:390, left : left + 90].std() > 5 for left in (255, 355))
+    assert (rows[305:390, 455:] == 255).all()
 
 
 # --- folders of pictures --------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Who was kept and who was dropped: a sheet to look at and a record of the people found in the clips of a face set.
 
-FACES/people.png   one row a person: a few of their faces, the ones most and least like the kept person at either end
+FACES/people.png   one row a person: a few of their faces, the ones most and least like the kept person at either end;
+                   and a row of those who were seen too shortly to be identified
 FACES/people.json  the same in figures
 """
 
@@ -39,6 +40,8 @@ class Roll:
     """what people.json says of the clip"""
     pictures: list[list[NDArray[np.uint8]]]
     """of each person in the record: a few faces (96, 96, 3)"""
+    unnamed: list[NDArray[np.uint8]]
+    """one of each of the longest tracks that were never identified"""
 
 
 def seen_in(
@@ -51,13 +54,14 @@ def seen_in(
     centre = person.embedding if person is not None else wanted
     known = sorted(people_of(found, same_person), key=lambda one: person is None or one.tracks != person.tracks)
     chosen = [_examples(found, one, centre) for one in known[:_MOST_ROWS]]
-    frames = {int(found.frame[row]) for rows in chosen for row in rows}
-    seen: dict[int, NDArray[np.uint8]] = {}
-    for index in sorted(frames):
-        pixels = to_8_bit(next(iter(read(clip, index, index + 1))).pixels)
-        for row in (row for rows in chosen for row in rows if found.frame[row] == index):
-            seen[row] = aligned(pixels, found.points[row], _FACE_PX, 2.0)[0]
     named = np.isin(found.track, [number for one in known for number in one.tracks])
+    unnamed = _unnamed(found, np.flatnonzero(~named))
+    shown = [row for rows in (*chosen, unnamed) for row in rows]
+    seen: dict[int, NDArray[np.uint8]] = {}
+    for index in sorted({int(found.frame[row]) for row in shown}):
+        pixels = to_8_bit(next(iter(read(clip, index, index + 1))).pixels)
+        for row in (row for row in shown if found.frame[row] == index):
+            seen[row] = aligned(pixels, found.points[row], _FACE_PX, 2.0)[0]
     record = {
         "clip": str(clip.path.resolve()),
         "sha256": clip.sha256,
@@ -65,7 +69,7 @@ def seen_in(
         "people": [_described(found, one, person is not None and one.tracks == person.tracks, centre) for one in known],
         "never_identified": {"faces": int((~named).sum()), "tracks": len(np.unique(found.track[~named]))},
     }
-    return Roll(record, [[seen[row] for row in rows] for rows in chosen])
+    return Roll(record, [[seen[row] for row in rows] for rows in chosen], [seen[row] for row in unnamed])
 
 
 def _examples(found: Faces, one: Person, centre: NDArray[np.float32] | None) -> list[int]:
@@ -74,6 +78,12 @@ def _examples(found: Faces, one: Person, centre: NDArray[np.float32] | None) -> 
     away = distance(found.embedding[rows], one.embedding if centre is None else centre)
     rows = rows[np.argsort(away, kind="stable")]
     return [int(row) for row in rows[spread(len(rows), _SHOWN)]]
+
+
+def _unnamed(found: Faces, rows: NDArray[np.int64]) -> list[int]:
+    """Of `rows` one of each track, of the longest tracks."""
+    _, first, counts = np.unique(found.track[rows], return_index=True, return_counts=True)
+    return [int(row) for row in rows[first[np.argsort(-counts, kind="stable")]][:_SHOWN]]
 
 
 def _measured(found: Faces, one: Person) -> NDArray[np.int64]:
@@ -109,7 +119,7 @@ def _sheet(rolls: Sequence[Roll], same_person: float) -> Any:
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(13)
-    rows = sum(max(1, len(roll.pictures)) for roll in rolls)
+    rows = sum(max(1, len(roll.pictures) + bool(roll.unnamed)) for roll in rolls)
     size = (_TEXT_PX + _SHOWN * (_FACE_PX + 4), (2 * len(rolls) + 1) * _LINE_PX + rows * (_FACE_PX + 4))
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
@@ -120,17 +130,19 @@ def _sheet(rolls: Sequence[Roll], same_person: float) -> Any:
         draw.line((0, top, size[0], top), _INK)
         draw.text((6, top + 3), roll.record["choice"].replace("\n", " "), _INK, font)
         shown, others = len(roll.pictures), roll.record["people"][len(roll.pictures) :]
-        unnamed = roll.record["never_identified"]["faces"]
-        more = f"{shown} people" + (f", and {len(others)} more who are not shown" if others else "")
-        draw.text(
-            (6, top + _LINE_PX), f"{more}; {unnamed} faces seen too shortly to be identified, dropped", _INK, font
-        )
+        more = f", and {len(others)} more who are not shown" if others else ""
+        draw.text((6, top + _LINE_PX), f"{shown} people{more}", _INK, font)
         top += 2 * _LINE_PX
-        for said, pictures in zip(roll.record["people"], roll.pictures, strict=False):
-            colour = _KEPT if said["kept"] else _DROPPED
+        texts = [(said["kept"], _in_words(said)) for said in roll.record["people"][:shown]]
+        unnamed = roll.record["never_identified"]
+        about = [f"{unnamed['faces']} faces in {unnamed['tracks']} tracks", "seen too shortly to be", "identified"]
+        for (kept, words), pictures in zip([*texts, (False, about)], [*roll.pictures, roll.unnamed], strict=True):
+            if not pictures:
+                continue
+            colour = _KEPT if kept else _DROPPED
             draw.rectangle((0, top, 4, top + _FACE_PX), colour)
-            draw.text((12, top + 4), "kept" if said["kept"] else "dropped", colour, font)
-            for number, line in enumerate(_in_words(said), 1):
+            draw.text((12, top + 4), "kept" if kept else "dropped", colour, font)
+            for number, line in enumerate(words, 1):
                 draw.text((12, top + 4 + number * _LINE_PX), line, _INK, font)
             for number, picture in enumerate(pictures):
                 sheet.paste(Image.fromarray(picture), (_TEXT_PX + number * (_FACE_PX + 4), top))
