@@ -90,7 +90,9 @@ def _cut(
 def _write_png(file: Path, picture: np.ndarray) -> None:
     import cv2
 
-    # The lightest compression: a third larger and several times faster than the default.
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # The lightest compression, and each line as its difference to the one above: as small as with the best filter of
+    # each line, the default, and written and read a third faster.
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), settings)
     with output_errors(file):
         file.write_bytes(encoded.tobytes())

@@ -147,12 +147,12 @@ class FaceSet:
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
         claimed = _claimed_size(content[:_PNG_HEAD].tobytes())
         small = claimed in (None, (side, side))
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) and small else None
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) and small else None
         if picture is None or picture.shape != (side, side, 3):
             claimed = claimed if picture is None else picture.shape[1::-1]
             found = "not a picture" if claimed in (None, (side, side)) else f"{claimed[0]}x{claimed[1]} px"
             raise FaceError(f"{file}: {found}, expected {side}x{side} px. Delete that file, or extract again.")
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        return np.asarray(picture, np.uint8)
 
     def sha256(self) -> str:
         """Of the table and of which crops are left, whatever was put before their names: two sets with the same hash
