@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from facedouble import stages
 from facedouble.curate.people import seen_in, write
+from facedouble.errors import FaceError
 from facedouble.events import Note
 from facedouble.faces import Faces
 from facedouble.find.crop import crop_face
@@ -130,6 +132,18 @@ def test_each_picture_of_an_album_is_looked_at_by_itself(album: Path, tmp_path: 
     assert kept["faces"] == 10 and sum(one["faces"] for one in dropped) == 10
     assert kept["farthest_face"] < min(one["nearest_face"] for one in dropped)
     assert any(isinstance(event, Note) and "album: kept the person of the example" in event.text for event in events)
+
+
+def test_the_person_meant_may_be_shown_by_several_pictures(album: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "of a"
+    folder.mkdir()
+    for number in (1, 3, 5):
+        shutil.copy(album / f"photo{number}.png", folder)
+    each = [stages.identity_in(album / f"photo{number}.png") for number in (1, 3, 5)]
+    np.testing.assert_allclose(stages.identity_in(folder), np.mean(each, axis=0), atol=1e-6)
+    cv2.imwrite(str(folder / "photo4.png"), np.full((512, 512, 3), 90, np.uint8))
+    with pytest.raises(FaceError, match=r"photo4\.png: 0 faces, expected exactly one"):
+        stages.identity_in(folder)
 
 
 def test_a_folder_of_a_films_frames_is_a_film(short_a: Path, album: Path, tmp_path: Path) -> None:

@@ -26,10 +26,11 @@ from facedouble.curate.subset import subset
 from facedouble.errors import ConsentError, FaceError, InputError, ModelError, OutputError
 from facedouble.events import Finished, Note, Progress
 from facedouble.find.crop import crop_face
+from facedouble.find.identity import mean_embedding
 from facedouble.footage import parse_range
 from facedouble.learn import checkpoint
 from facedouble.media.reader import probe, read
-from facedouble.provenance import credential
+from facedouble.provenance import consent, credential
 from facedouble.recipes import ConvertRecipe, ExtractRecipe, Until
 from support import CPU, SAMPLE, SMALL, backdrop, command, consent_of, pictures, run, write_clip
 
@@ -148,6 +149,18 @@ def test_the_line_between_people_is_the_users(short_a: Path, short_b: Path, tmp_
     said = texts(events)
     assert "going on with an earlier search" in said and "starting over" not in said
     assert "b.mp4: kept the person of a.mp4 (distance 0." in said and "same person under 0.80" in said
+
+
+def test_every_clip_must_show_the_person_of_the_consent(
+    faces_a: FaceSet, faces_b: FaceSet, short_a: Path, short_b: Path, tmp_path: Path
+) -> None:
+    """Given for a face that is A's, and further from B's than B is from A."""
+    a, b = (mean_embedding(faces.faces.embedding) for faces in (faces_a, faces_b))
+    record = replace(consent_of("a"), likeness=consent.likeness_of(a + (a - b) / 2))
+    recipe = replace(RECIPE, same_person=0.8)
+    with pytest.raises(ConsentError, match=r"b\.mp4: not the person whose consent is on record as a"):
+        run(stages.extract([short_a, short_b], tmp_path / "faces", recipe, record, None, workers=2))
+    assert not (tmp_path / "faces").exists()
 
 
 # --- who was kept ---------------------------------------------------------------------------------------------------

@@ -108,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("--consent", metavar="RECORD", help=CONSENT_HELP)
     extract.add_argument(
         "--person", type=Path, metavar="PICTURE",
-        help="who is meant; by default the person seen most often in the first clip",
+        help="who is meant: a picture of this person alone, or a folder of such pictures; by default the person seen "
+        "most often in the first clip",
     )  # fmt: skip
     extract.add_argument(
         "--range", dest="ranges", action="append", default=[], metavar="START-END",

@@ -38,7 +38,7 @@ from .learn.data import usable_rows
 from .learn.model import SIDES
 from .learn.train import train as train_network
 from .media.flow import ordered_map
-from .media.reader import probe, read
+from .media.reader import picture_files, probe, read
 from .media.writer import open_writer
 from .project import output_errors, save_json, unfinished
 from .provenance import certificate, consent, content, credential, ledger, xmp
@@ -135,17 +135,21 @@ def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
         save_json(work / "stamp.json", stamp)
 
 
-def identity_in(picture: Path) -> NDArray[np.float32]:
-    """The identity (128,) of the one face in a picture."""
-    frame = next(iter(read(probe(picture))))
-    pixels = to_8_bit(frame.pixels)
+def identity_in(example: Path) -> NDArray[np.float32]:
+    """The identity (128,) of the one face in a picture, or the mean of those in a folder of pictures."""
+    clip, identity = probe(example), Identity()
+    found = []
     with Landmarker(video=False, max_people=2) as landmarker:
-        faces = landmarker(pixels)
-    if len(faces) != 1:
-        raise FaceError(
-            f"{picture}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant."
-        )
-    return Identity()(pixels, faces.points[0])
+        for frame in read(clip, 0, clip.count if clip.is_folder else 1):
+            pixels = to_8_bit(frame.pixels)
+            faces = landmarker(pixels)
+            if len(faces) != 1:
+                name = picture_files(example)[frame.index] if clip.is_folder else example
+                raise FaceError(
+                    f"{name}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant."
+                )
+            found.append(identity(pixels, faces.points[0]))
+    return mean_embedding(np.array(found))
 
 
 def train(
