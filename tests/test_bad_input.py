@@ -24,7 +24,7 @@ from support import SAMPLE, backdrop, command, pictures, write_clip
 
 CONSENT = ["--consent", "a: rendered, nobody, 2026-11-01"]
 BOTH = ["--consent", "A: rendered, nobody, 2026-11-01", "--consent", "B: rendered, nobody, 2026-11-01"]
-COMMANDS = ["", "swap", "extract", "train", "convert", "verify", "doctor", "weights", "demo", "faces"]
+COMMANDS = ["", "swap", "extract", "train", "convert", "verify", "doctor", "weights", "demo"]
 TINY = ["--size", "16", "--widths", "8,8", "--latent", "16", "--batch", "2", "--steps", "2"]
 
 

@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _faces_command(verbs: Any) -> None:
-    faces = _command(verbs, "faces", faces_commands.faces, "put a face set in order: look, sort, prune, split, pick")
+    faces = _command(verbs, "faces", faces_commands.faces, "put sets in order: look, sort, prune, split, pick, merge")
     actions = faces.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
 
     def action(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
