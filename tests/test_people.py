@@ -95,10 +95,11 @@ def test_those_who_were_seen_too_shortly_are_shown_too(on_stage: Faces, tmp_path
 
 
 def photographed(number: int, picture: Picture) -> Picture:
-    """As if taken somewhere else: on a wall of another colour and with the face at another place and size."""
+    """As if taken somewhere else: on a wall of another colour and size, with the face at another place, nearer or
+    farther."""
     chance = np.random.default_rng(number)
     scale, colour = chance.uniform(0.6, 0.9), chance.integers(0, 255, 3)
-    wall = np.full_like(picture, colour)
+    wall = np.full((512 + 128 * (number % 3), 512, 3) if number % 4 else (512, 680, 3), colour, np.uint8)
     side = round(len(picture) * scale)
     x, y = chance.integers(0, len(picture) - side, 2)
     wall[y : y + side, x : x + side] = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
@@ -107,7 +108,7 @@ def photographed(number: int, picture: Picture) -> Picture:
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 pictures, of A and B in turn, none like the one before."""
+    """20 pictures of several sizes, of A and B in turn, none like the one before."""
     folder = tmp_path_factory.mktemp("photos") / "album"
     folder.mkdir()
     takes = [pictures(SAMPLE / name)[::14][:10] for name in ("a-take1.mp4", "b-take2.mp4")]
@@ -127,6 +128,7 @@ def test_each_picture_of_an_album_is_looked_at_by_itself(album: Path, tmp_path: 
     assert not np.isnan(faces.faces.embedding).any()
     assert len(set(faces.faces.track)) == 10
     assert faces.sources[0].frames == 20 and Path(faces.sources[0].path) == album
+    assert faces.sources[0].size == (680, 768)
     (told,) = json.loads((faces.path / "people.json").read_text())["clips"]
     kept, *dropped = told["people"]
     assert kept["faces"] == 10 and sum(one["faces"] for one in dropped) == 10

@@ -54,6 +54,8 @@ class Clip:
     """degrees counter-clockwise that the decoder's pictures must be turned to stand upright: 0, 90, 180 or 270"""
     audio_tracks: int
     is_folder: bool = False
+    sizes_differ: bool = False
+    """of a folder's pictures; `size` is then the widest and the tallest of them"""
 
     @property
     def count(self) -> int:

@@ -62,7 +62,9 @@ def extract(
     """Make a face set of the one person meant in one or more clips; without an `example` picture, the first clip says
     who that is. Goes on with an earlier, unfinished run into the same folder."""
     consent.check(record, dt.date.today())
-    clips = [probe(path) for path in clip_paths]  # all must be fit before hours go into the first
+    clips = [
+        probe(path, sizes_may_differ=True) for path in clip_paths
+    ]  # all must be fit before hours go into the first
     for number, clip in enumerate(clips):
         clip.stretches(recipe.ranges)
         if same := [other.path for other in clips[:number] if other.sha256 == clip.sha256]:
@@ -137,7 +139,7 @@ def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
 
 def identity_in(example: Path) -> NDArray[np.float32]:
     """The identity (128,) of the one face in a picture, or the mean of those in a folder of pictures."""
-    clip, identity = probe(example), Identity()
+    clip, identity = probe(example, sizes_may_differ=True), Identity()
     found = []
     with Landmarker(video=False, max_people=2) as landmarker:
         for frame in read(clip, 0, clip.count if clip.is_folder else 1):
@@ -433,7 +435,7 @@ def swap(
 ) -> Generator[Event, None, Measures | None]:
     """Extract both, train, convert and judge, all in one resumable folder beside the output. None where stopped."""
     for side in SIDES:
-        probe(sides[side].clip)  # both must be fit before hours go into the first
+        probe(sides[side].clip, sizes_may_differ=side == "b")  # both must be fit before hours go into the first
     folder = out.with_name(f"{out.stem}.facedouble")
     sets = {}
     for side in SIDES:

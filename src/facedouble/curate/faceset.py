@@ -52,6 +52,7 @@ class Source:
     path: str
     sha256: str
     size: tuple[int, int]
+    """see Clip.size"""
     frames: int
     rate: Fraction
     complete: bool = True

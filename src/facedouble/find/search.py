@@ -45,7 +45,7 @@ def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Gener
     done = {part.start: file for part in stretches if (file := _file(keep, part)).is_file()}
     if done:
         yield Note(f"{clip.path.name}: going on with an earlier search, {len(done)} of {len(stretches)} stretches done")
-    film = not clip.is_folder or _is_film(clip)
+    film = not clip.is_folder or (not clip.sizes_differ and _is_film(clip))
     finders: queue.SimpleQueue[Finder] = queue.SimpleQueue()
     made = min(workers, len(stretches) - len(done))
     for _ in range(made):
