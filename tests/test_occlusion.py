@@ -62,7 +62,7 @@ def test_a_board_before_the_mouth_is_found(faces_a: FaceSet, short_a: Path, netw
 
 def test_a_rendered_hand_is_found(tmp_path: Path, network: occlusion.Occlusion) -> None:
     target = SUITE / "occlusion-target.mp4"
-    found = run(stages.extract(target, tmp_path / "f", ExtractRecipe(), consent_of("A"), None, workers=2))[1]
+    found = run(stages.extract([target], tmp_path / "f", ExtractRecipe(), consent_of("A"), None, workers=2))[1]
     measured = against_truth(network, target, SUITE / "occlusion-mask.mp4", found.faces)
     assert measured["iou"] > 0.6 and measured["false"] < 0.005, measured
 
