@@ -19,11 +19,12 @@ INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
-    "curate": ["faceset", "quality", "collect", "subset", "aside", "similar", "sheet", "order", "prune", "part"],
+    "curate": ["faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order",
+               "prune", "part"],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
-}
+}  # fmt: skip
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
 
 

@@ -121,7 +121,10 @@ def _run_swap(
 def _extract_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ExtractRecipe
 
-    return ExtractRecipe(options.crop_size, options.coverage, options.every, max_people=options.people)
+    return ExtractRecipe(
+        options.crop_size, options.coverage, options.every, options.min_face, options.people,
+        ranges=tuple(getattr(options, "ranges", ())), same_person=options.same_person,
+    )  # fmt: skip
 
 
 def _convert_recipe(options: argparse.Namespace) -> Any:
@@ -153,12 +156,12 @@ def extract(options: argparse.Namespace, _stopped: Flag) -> None:
         raise ConsentError(
             f"{where}: {len(records)} records, and a face set is of one person. Say whose: --consent NAME ({names})."
         )
-    record = consent.require(records[0] if records else None, str(options.clip))
+    record = consent.require(records[0] if records else None, ", ".join(map(str, options.clips)))
     recipe = _extract_recipe(options)
     _, workers = _machine(options)
     from . import stages
 
-    _listen(stages.extract(options.clip, options.output, recipe, record, options.person, workers), options)
+    _listen(stages.extract(options.clips, options.output, recipe, record, options.person, workers), options)
 
 
 def train(options: argparse.Namespace, stopped: Flag) -> int:

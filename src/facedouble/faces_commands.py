@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,11 @@ _BIN_DEGREES = 10
 def faces(options: argparse.Namespace, _stopped: Flag) -> None:
     {
         "list": _list, "sort": _sort, "prune": _prune, "restore": _restore, "split": _split, "pick": _pick,
-        "sheet": _sheet,
+        "sheet": _sheet, "merge": _merge,
     }[options.action](options)  # fmt: skip
 
 
-def _open(options: argparse.Namespace) -> FaceSet:
+def _open(path: Path) -> FaceSet:
     """The set, after a move of its pictures that was cut short has been undone."""
     import datetime as dt
 
@@ -43,7 +44,7 @@ def _open(options: argparse.Namespace) -> FaceSet:
     from .curate.faceset import FaceSet
     from .provenance import consent
 
-    found = FaceSet.load(options.faces)
+    found = FaceSet.load(path)
     consent.check(found.consent, dt.date.today())
     if moved := aside.recover(found.path):
         _say(f"{found.path}: an earlier command was stopped while it moved pictures; {moved} were put back")
@@ -53,7 +54,7 @@ def _open(options: argparse.Namespace) -> FaceSet:
 def _measured(options: argparse.Namespace) -> tuple[FaceSet, Quality]:
     from .curate.quality import measure
 
-    opened = _open(options)
+    opened = _open(options.faces)
     quality = _listen(measure(opened, _workers(options)), options)
     if not len(quality.rows()) and options.action != "list":
         raise FaceError(f"{opened.path}: holds no pictures. See: facedouble faces list {opened.path}")
@@ -73,8 +74,10 @@ def _list(options: argparse.Namespace) -> None:
         record = {
             "person": opened.person,
             "consent": opened.consent.id,
-            "source": opened.source.path,
-            "frames": opened.source.frames,
+            "sources": [
+                {"path": source.path, "frames": source.frames, "faces": count}
+                for source, count in zip(opened.sources, _counts(opened), strict=True)
+            ],
             "faces": len(opened),
             "pictures": len(rows),
             "aside": put_aside,
@@ -83,7 +86,8 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps(record, indent=2))
         return
     print(f"person:   {opened.person} (consent {opened.consent.id})")
-    print(f"source:   {opened.source.path}, {opened.source.frames} frames")
+    for source, count in zip(opened.sources, _counts(opened), strict=True):
+        print(f"source:   {source.path}, {count} faces in {source.frames} frames")
     print(f"pictures: {len(rows)} of {len(opened)} faces, {opened.recipe.size_px} px")
     print(f"aside:    {', '.join(f'{count} {reason}' for reason, count in put_aside.items()) or 'none'}")
     if not len(rows):
@@ -98,6 +102,11 @@ def _list(options: argparse.Namespace) -> None:
     for name in ("yaw", "pitch"):
         print(f"\n{name}, degrees")
         print("\n".join(_histogram(quality.column(name)[rows])))
+
+
+def _counts(opened: FaceSet) -> list[int]:
+    """Faces of each source, with a picture or without."""
+    return [int((opened.source == number).sum()) for number in range(len(opened.sources))]
 
 
 def _range(values: Any) -> dict[str, float]:
@@ -197,7 +206,7 @@ def _print_doomed(doomed: Mapping[str, Any]) -> None:
 def _restore(options: argparse.Namespace) -> None:
     from .curate import aside
 
-    opened = _open(options)
+    opened = _open(options.faces)
     known = aside.counts(opened.path)
     if options.reason is not None and options.reason not in known:
         raise InputError(
@@ -265,6 +274,18 @@ def _sheet(options: argparse.Namespace) -> None:
     out = options.output or opened.path / "sheet.png"
     save_png(out, sheet(opened, [Section(title, rows, captions)]))
     print(out)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from .curate.merge import merge
+
+    sets = [_open(path) for path in options.sets]
+    merged = merge(sets, options.output, options.same_person)
+    again = sum(map(len, sets)) - len(merged)
+    print(
+        f"{options.output}: {len(merged.rows_with_crops())} faces of {merged.person} from {len(merged.sources)} sources"
+        f"{f'; {again} frames that several sets have were taken once' if again else ''}"
+    )
 
 
 def _say(text: str) -> None:
