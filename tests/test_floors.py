@@ -18,8 +18,8 @@ FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
-    "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
-    "curate": ["faceset", "collect"],
+    "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
+    "curate": ["faceset", "collect", "appearance", "compare", "match", "match_report"],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
