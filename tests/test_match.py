@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -155,7 +156,7 @@ def moved(a: Side, other: Side) -> dict[str, float]:
 
 CALM = {
     "angles": 0.1, "expressions": 0.1, "light": 1.0, "light_direction": 1.0, "light_contrast": 1.0, "skin_tone": 3.5,
-    "skin_hue": 2.0, "shape": 0.1, "covered": 8.0, "strangers": 0.1,
+    "skin_hue": 2.0, "shape": 1.0, "covered": 8.0, "strangers": 0.1,
 }  # fmt: skip
 """what no other change may exceed: half of what is called good, where anything is seen at all"""
 
@@ -273,7 +274,8 @@ def test_covered_faces(a: Side, faces_a: FaceSet, changed: Callable[[Change], Si
 
     values = moved(a, changed(cover))
     assert values["covered"] == pytest.approx(25, abs=3)
-    assert_only(values, "covered")
+    assert values["light_direction"] < 2  # a black cheek is read as shade, and still as good
+    assert_only(values, "covered", "light_direction")
 
 
 def test_blocks_of_compression(found_a: Faces) -> None:
@@ -364,14 +366,14 @@ def test_the_report(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     events, match = run(stages.match({"a": faces_a, "b": faces_b}, tmp_path / "m", RECIPE, workers=2))
     assert {event.stage for event in events if isinstance(event, Progress)} == {"looking at a", "looking at b"}
     assert events[-1] == Finished(tmp_path / "m" / "report.html", "report")
-    page = (tmp_path / "m" / "report.html").read_text()
+    page = html.unescape((tmp_path / "m" / "report.html").read_text())
     record = json.loads((tmp_path / "m" / "report.json").read_text())
     assert record["overall"] == match.overall
     assert [one["measure"] for one in record["findings"]] == [goal.measure for goal in GOALS]
     for one in match.findings:
         assert one.name in page
     for one in match.worst:
-        assert one.advice in page.replace("&#39;", "'")
+        assert one.advice in page
     assert "not measured" in page  # glasses, beards
     shown = {file.stem for file in (tmp_path / "m" / "pictures").iterdir()}
     assert shown >= {

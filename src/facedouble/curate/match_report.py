@@ -346,9 +346,10 @@ def _fineness(found: Comparison) -> list[Shown]:
 def _covered(found: Comparison) -> list[Shown]:
     pictures = []
     for side, part, name in zip((found.a, found.b), found.covered, "AB", strict=True):
-        rows = _worst_apart(side, np.where(part > COVERED, part, 0))
+        rows = _worst_apart(side, part - 0.02)
         if len(rows):
-            text = f"Faces of {name} with most skin unlike their own."
+            count = int((part > COVERED).sum())
+            text = f"Faces of {name} whose skin is least like that of the others; {count} count as covered."
             pictures.append(Shown(f"covered-{name.lower()}", text, png(_strip(side, rows))))
     return pictures
 
