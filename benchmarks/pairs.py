@@ -4,6 +4,7 @@ suite's rendered clips. Imported by measure.py."""
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ def side_of(folder: Path, workers: int = 2) -> Side:
             next(looking)
         except StopIteration as end:
             return Side(faces, end.value, len(faces.rows_with_crops()))
+
+
+def repeated(folder: Path, out: Path, count: int) -> Path:
+    """A face set of `count` faces: those of `folder` over and over, their crops by hard links."""
+    faces = FaceSet.load(folder)
+    rows = np.resize(faces.rows_with_crops(), count)
+    names = [f"{number:06d}.png" for number in range(count)]
+    (out / "crops").mkdir(parents=True)
+    for row, name in zip(rows, names, strict=True):
+        (out / "crops" / name).hardlink_to(folder / "crops" / faces.crop[row])
+    replace(
+        faces, path=out, faces=replace(faces.faces[rows], frame=np.arange(count)), pts=faces.pts[rows],
+        sharpness=faces.sharpness[rows], transform=faces.transform[rows], crop=names,
+        source=replace(faces.source, frames=count),
+    ).save()  # fmt: skip
+    return out
 
 
 def errors(folders: dict[str, Path], masks: Path) -> dict[str, Any]:

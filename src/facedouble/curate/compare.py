@@ -34,6 +34,7 @@ _REST = 20
 _GAZE = {11, 12, 13, 14, 15, 16, 17, 18}
 _CALM = 0.15
 _FRONT_DEG = 20.0
+_AHEAD_DEG, _AHEAD_FACES = 15.0, 10
 
 ACTIONS: dict[str, tuple[int, ...]] = {
     "mouth open": (25,), "smile": (44, 45), "corners of the mouth down": (30, 31), "lips pursed": (32, 38),
@@ -90,13 +91,16 @@ class Side:
         return np.abs(self.angles[:, 0]) > STEEP_DEG
 
     def shape(self) -> NDArray[np.float64]:
-        """(468, 2) the calm face from straight ahead, in face squares.
+        """(468, 2) the calm face from straight ahead, in face squares; nan where hardly any face is seen from there, as
+        the canonical mesh does not know this person's depth.
 
-        From calm faces within 20 degrees, each landmark is a straight line over yaw and pitch, read at 0; a set with
-        hardly any such faces gives the mean of its calmest and straightest ones.
+        From calm faces within 20 degrees, or the calmest and straightest 20, each landmark is a straight line over yaw
+        and pitch, read at 0.
         """
         angles, effort = np.radians(self.angles), self.acting[:, :13].max(1)
         turned = np.degrees(np.linalg.norm(angles, axis=1))
+        if (turned < _AHEAD_DEG).sum() < _AHEAD_FACES:
+            return np.full((468, 2), np.nan)
         rows = np.nonzero((turned < _FRONT_DEG) & (effort < _CALM))[0]
         if len(rows) < 20:
             rows = np.argsort(turned / _FRONT_DEG + effort / _CALM, kind="stable")[:20]
@@ -223,12 +227,12 @@ class Comparison:
             "size_b": squares[1] / network_px,
             "size_a": squares[0] / network_px,
             "sharpness": details[1] / max(details[0], 1e-6),
-            "blocks": float(np.fmax(_median(a.seen.blocks), _median(b.seen.blocks))),
-            "covered": 100 * float(np.fmax(*(_share(part > COVERED, np.isfinite(part)) for part in covered))),
+            "blocks": _larger(_median(a.seen.blocks), _median(b.seen.blocks)),
+            "covered": 100 * _larger(*(_share(part > COVERED, np.isfinite(part)) for part in covered)),
             "distinct": min(
                 len(rows) / len(side) * side.total for rows, side in zip(distinct, sides, strict=True)
             ),
-            "strangers": 100 * float(np.fmax(*(_share(far > SAME_PERSON, np.isfinite(far)) for _, far, _ in people))),
+            "strangers": 100 * _larger(*(_share(far > SAME_PERSON, np.isfinite(far)) for _, far, _ in people)),
             "alike": float(np.linalg.norm(people[0][2] - people[1][2])),
         }  # fmt: skip
         strangers = tuple(rows[far > SAME_PERSON] for rows, far, _ in people)
@@ -308,6 +312,11 @@ def _spread(field: NDArray[Any]) -> float:
 def _median(values: NDArray[Any]) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else float("nan")
+
+
+def _larger(first: float, second: float) -> float:
+    """The larger; the other where one is nan."""
+    return float(np.fmax(first, second))
 
 
 def _share(yes: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:

@@ -158,7 +158,9 @@ def judge_pair(found: Comparison) -> Match:
     overall = overall_figure(findings)
     verdict = "good" if overall >= _GOOD else "usable" if overall >= _USABLE else "bad"
     options, reasons = recommend(found)
-    unmeasured = tuple(f"{one.name[0].upper()}{one.name[1:]}: {one.found}" for one in findings if not one.verdict)
+    unmeasured = tuple(
+        f"{one.name[0].upper()}{one.name[1:]}: {one.found}{one.told}." for one in findings if not one.verdict
+    )
     return Match(overall, verdict, findings, options, reasons, unmeasured + UNMEASURED)
 
 
@@ -231,6 +233,8 @@ def _words(measure: str, found: Comparison) -> tuple[str, str]:
         said = " (B is yellower)" if warm > 2 else " (B is bluer)" if warm < -2 else ""
         return said, "Set the white balance of both clips alike before extracting."
     if measure == "shape":
+        if math.isnan(values["shape"]):
+            return " (one of them is hardly seen from the front)", ""
         return f" ({shape_in_words(found)}; brows, eyes, nose and mouth {values['features']:.1f}%)", (
             "A's outline stays. Choose another B or A with a face of like length and jaw, or expect to see a little "
             "less of B."

@@ -157,8 +157,9 @@ def _drawn(figure: Figure) -> bytes:
 
 def _axes(count: int, width: float = 9, height: float = 3.4) -> tuple[Any, Sequence[Any]]:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.12))
     axes = figure.subplots(1, count)
     return figure, axes if count > 1 else [axes]
 
@@ -293,6 +294,8 @@ def _skin(found: Comparison) -> list[Shown]:
 
 
 def _shape(found: Comparison) -> list[Shown]:
+    if math.isnan(found.values["shape"]):
+        return []
     figure, (axes,) = _axes(1, 5, 4.8)
     for shape, colour, name in zip(found.shapes, _COLOURS, "AB", strict=True):
         for ring in (FACE_OVAL, LEFT_EYE, RIGHT_EYE, LIPS, INNER_LIPS):
