@@ -7,6 +7,7 @@
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
+    benchmarks/run match               the adviser: its time on 2 x 2000 faces, its errors on rendered faces, and pairs
 
 Minutes and presets may be several: --minutes 2 5 20 --preset compact classic.
 Rates vary by half between runs of a shared machine: read ratios, and only those of one run.
@@ -353,6 +354,34 @@ def ended(stage: Any) -> Any:
             next(stage)
         except StopIteration as end:
             return end.value
+def match(_: argparse.Namespace, work: Path) -> None:
+    """The adviser: time and memory on 2000 faces a side, errors where the answer is known, and what it says of pairs."""
+    import pairs
+
+    names = ("easy-target", "easy-truth", "hard-light-target", "hard-pose-target", "occlusion-target")
+    errors = pairs.errors(
+        {name: faces(SUITE / f"{name}.mp4", work / name) for name in names}, SUITE / "occlusion-mask.mp4"
+    )
+    table(
+        ("known", "found"),
+        [(f"{part}: {name}", f"{value:.2f}") for part in errors for name, value in errors[part].items()],
+    )
+    clips = {side: faces(SAMPLE / clip, work / side) for side, clip in PAIRS["sample"][:2]}
+    for name in ("woman-a", "woman-b", "wide-shot"):
+        if (REAL / f"{name}.mp4").is_file():
+            clips[name] = faces(REAL / f"{name}.mp4", work / name)
+    rows, answers = [], {}
+    for a, b in (("a", "b"), ("a", "a"), ("woman-a", "woman-b"), ("woman-a", "wide-shot"), ("woman-a", "woman-a")):
+        if a in clips and b in clips:
+            answer = json.loads(command("match", clips[a], clips[b], "-o", work / f"{b}-on-{a}", "--json")[2])
+            answers[f"{b} on {a}"] = {"overall": answer["overall"], **answer["values"]}
+    in_columns(answers)
+    many = [pairs.repeated(clips[side], work / f"{side}-2000", 2000) for side in "ab"]
+    for _ in range(3):
+        seconds, gigabytes, _said = command("match", *many, "-o", work / "many")
+        rows.append((f"{seconds:.1f} s", f"{gigabytes:.2f} GB"))
+    table(("2 x 2000 faces", "peak memory"), rows)
+    record("match", {"errors": errors, "pairs": answers, "2 x 2000 faces": rows})
 
 
 def judged(name: str, swapped: Path) -> dict[str, Any]:
@@ -387,6 +416,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "suite": suite,
     "answers": answers,
     "faces": in_order,
+    "match": match,
 }
 
 if __name__ == "__main__":
