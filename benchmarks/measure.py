@@ -354,6 +354,8 @@ def ended(stage: Any) -> Any:
             next(stage)
         except StopIteration as end:
             return end.value
+
+
 def match(_: argparse.Namespace, work: Path) -> None:
     """The adviser: time and memory on 2000 faces a side, errors where the answer is known, and what it says of pairs."""
     import pairs

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from . import __version__
-from .curate import match_report
+from .curate import match_report, quality
 from .curate.appearance import MOST_FACES, look_at, sampled_rows
 from .curate.collect import collect
 from .curate.compare import Comparison
@@ -133,15 +133,15 @@ def match(sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: 
 
 def _looked_at(
     sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int, most: int
-) -> Generator[Progress, None, tuple[Match, Path]]:
+) -> Generator[Progress | Note, None, tuple[Match, Path]]:
     sides = []
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
         rows = sampled_rows(sets[side], most)
         if not len(rows):
             raise FaceError(f"{sets[side].path}: no crops left in it. Extract it again.")
-        seen = yield from look_at(sets[side], rows, recipe, workers)
-        sides.append(Seen(sets[side], seen, len(sets[side].rows_with_crops())))
+        measured = yield from quality.measure(sets[side], workers)
+        sides.append(Seen(sets[side], measured, (yield from look_at(sets[side], rows, recipe, workers))))
     found = Comparison.of(sides[0], sides[1], recipe)
     answer = judge_pair(found)
     with output_errors(folder):

@@ -1,4 +1,4 @@
-"""What the crops of a face set show, in numbers: light, skin, fine detail, blocks of compression, what covers the face.
+"""What the crops of a face set show beyond quality.Quality: light, skin, detail at a network's scale, compression.
 
 Light is read off the face itself: the canonical mesh, turned by the measured pose, says where each piece of skin looks,
 the picture says how bright it is. Basri & Jacobs, "Lambertian reflectance and linear subspaces", IEEE TPAMI 25(2),
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Progress
+from ..find.crop import lab
 from ..find.mask import face_mask, skin_mask
 from ..find.mesh import Mesh, rotation
+from ..footage import spread
 from ..geometry import (
     FACE_OVAL,
     LEFT_BROW,
@@ -40,7 +42,6 @@ from ..recipes import TrainRecipe
 from .faceset import FaceSet
 
 MOST_FACES = 2000
-THUMB_PX = 24
 _SEEN = 0.25
 """cosine under which a piece of skin looks too far aside to be read"""
 _SMOOTH = 0.04
@@ -72,12 +73,8 @@ class Appearance:
     """(n,) what is in the face's finest octave at the model's scale, against the octave above; even light or strong"""
     blocks: NDArray[np.float32]
     """(n,) steps of brightness at every 8th px of the frame against the steps between; nan where that is lost"""
-    square_px: NDArray[np.float32]
-    """(n,) side of the face square in the frame"""
     surface: NDArray[np.float16]
     """(n, t, 3) CIELAB at the mesh's pieces of skin, the fitted light taken out; nan where turned away"""
-    thumb: NDArray[np.float32]
-    """(n, 24 * 24) lightness of the face, 0..100"""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -93,9 +90,7 @@ class Appearance:
 def sampled_rows(faces: FaceSet, most: int = MOST_FACES) -> NDArray[np.int64]:
     """At most `most` of the rows whose crop is there, spread evenly over the set."""
     rows = faces.rows_with_crops()
-    if len(rows) > most:
-        rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
-    return rows
+    return rows[spread(len(rows), most)]
 
 
 def look_at(
@@ -130,17 +125,15 @@ class Reader:
         points = apply(compose(to_small, faces.transform[row]), faces.faces.points[row])
         face = face_mask(points, (side, side))
         skin = skin_mask(points, (side, side), face) > 127
-        lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+        colours = lab(small)
         light, surface = self._light(small, skin, points, rotation(faces.faces.pose[row]))
         return Appearance(
             row=np.array([row]),
             light=light[None],
-            skin=_lit_skin(lab, skin)[None],
-            detail=np.array([detail(lab[..., 0], face > 127)], np.float32),
+            skin=_lit_skin(colours, skin)[None],
+            detail=np.array([detail(colours[..., 0], face > 127)], np.float32),
             blocks=np.array([blocks(crop, faces.transform[row], faces.faces.points[row])], np.float32),
-            square_px=np.array([len(crop) / shown / scale_of(faces.transform[row])], np.float32),
             surface=surface[None].astype(np.float16),
-            thumb=_thumb(lab[..., 0], self._square_px)[None],
         )
 
     def _light(
@@ -158,9 +151,9 @@ class Reader:
         inside = ((places >= 0) & (places < len(small))).all(1)
         x, y = np.clip(places, 0, len(small) - 1).T
         # Only skin is averaged: a dark brow beside a piece of skin is no shadow on it.
-        linear, spread = _LINEAR[small] * skin[..., None], _SMOOTH * self._square_px
-        near = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), spread)
-        colour = cv2.GaussianBlur(linear, (0, 0), spread)[y, x] / np.maximum(near[y, x], 1e-3)[:, None]
+        linear, sigma = _LINEAR[small] * skin[..., None], _SMOOTH * self._square_px
+        near = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), sigma)
+        colour = cv2.GaussianBlur(linear, (0, 0), sigma)[y, x] / np.maximum(near[y, x], 1e-3)[:, None]
         known = inside & (near[y, x] > 0.3) & (normals[:, 2] > _SEEN)
         surface = np.full((len(self._skin), 3), np.nan, np.float32)
         if known.sum() < 30:
@@ -208,9 +201,9 @@ def fit_lamp(normals: NDArray[Any], brightness: NDArray[Any], weight: NDArray[An
         part = weight * trust / (weight * trust).sum()
         middle, mean = part @ shape, float(part @ brightness)
         centred, rest = shape - middle, brightness - mean
-        spread = part @ centred**2
-        strength = np.clip((part * rest) @ centred / (spread + 1e-4), 0, mean / np.maximum(middle, 1e-6))
-        error = part @ rest**2 - 2 * strength * ((part * rest) @ centred) + strength**2 * spread
+        variance = part @ centred**2
+        strength = np.clip((part * rest) @ centred / (variance + 1e-4), 0, mean / np.maximum(middle, 1e-6))
+        error = part @ rest**2 - 2 * strength * ((part * rest) @ centred) + strength**2 * variance
         best = int(error.argmin())
         off = np.abs(rest - strength[best] * centred[:, best])
         trust = np.minimum(1, 1.5 * max(float(np.median(off)), 0.01) / np.maximum(off, 1e-6))
@@ -225,9 +218,9 @@ def shading(lamp: NDArray[Any], normals: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(1 - share + share * np.maximum(_half_cosine(cosine), 0))
 
 
-def _lit_skin(lab: NDArray[np.float32], skin: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _lit_skin(picture: NDArray[np.float32], skin: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(3,) mean CIELAB of skin between the 60th and the 90th percentile of its lightness."""
-    colours = lab[skin]
+    colours = picture[skin]
     if len(colours) < 50:
         return np.full(3, np.nan, np.float32)
     low, high = np.percentile(colours[:, 0], _LIT)
@@ -278,15 +271,3 @@ def blocks(crop: NDArray[np.uint8], transform: NDArray[np.float64], points: NDAr
     if min(len(part) for part in steps) < 100:
         return float("nan")
     return float(steps[0].mean() / max(float(steps[1].mean()), 1e-3))
-
-
-def _thumb(lightness: NDArray[np.float32], square_px: float) -> NDArray[np.float32]:
-    """(24 * 24,) the face square, small."""
-    import cv2
-
-    middle, half = (len(lightness) - 1) / 2, square_px / 2
-    scale = THUMB_PX / (2 * half)
-    shift = (THUMB_PX - 1) / 2 - scale * middle
-    smooth = cv2.GaussianBlur(lightness, (0, 0), 0.5 / scale)
-    small = cv2.warpAffine(smooth, np.array([[scale, 0, shift], [0, scale, shift]]), (THUMB_PX, THUMB_PX))
-    return np.asarray(small.reshape(-1), np.float32)

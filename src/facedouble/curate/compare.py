@@ -11,12 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..faces import SAME_PERSON
+from ..find.identity import distance, mean_embedding
 from ..find.mesh import Mesh
 from ..geometry import FACE_OVAL, apply, similarity
 from ..recipes import TrainRecipe
 from .appearance import Appearance, shading, skin_pieces
 from .faceset import FaceSet
+from .prune import choose
+from .quality import Quality
 
 NEAR_DEG = 10.0
 """how far from faces it learned a decoder is trusted; six times the 1.6 degrees to which the landmarks agree"""
@@ -24,12 +26,8 @@ STEEP_DEG = 40.0
 """beyond it the far side of a swapped face stays A's: benchmarks/README.md, hard-pose"""
 BEYOND = 0.15
 """by how much A outdoes B; the rendered known answer's own expressions are read 0.10 off (judge.verdict)"""
-COVERED = 0.15
-"""part of the visible skin that must look unlike itself for a face to count as covered"""
 _SKIN_Y = 0.34
 """luminance of skin of L* 65, on which differences of light are told in L*"""
-_UNLIKE_LAB = 8.0
-"""CIELAB units; talking and turning moves 19 of 20 places of rendered and filmed skin by less than 6"""
 _REST = 20
 _GAZE = {11, 12, 13, 14, 15, 16, 17, 18}
 _CALM = 0.15
@@ -50,12 +48,12 @@ _EITHER = {"mouth aside", "lips pursed", "lips pressed or rolled in", "upper lip
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One set, looked at: rows are those of `seen`."""
+    """One set, looked at: rows are those of `seen`, a part of the set's."""
 
     faces: FaceSet
+    quality: Quality
+    """of the whole set"""
     seen: Appearance
-    total: int
-    """faces with a crop in the set, of which those of `seen` were looked at"""
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -87,6 +85,11 @@ class Side:
         return np.asarray(np.sort(self.acting, axis=0)[-_few(len(self))])
 
     @property
+    def square_px(self) -> NDArray[np.float32]:
+        """(n,) side of the face square in the frame"""
+        return np.asarray(self.quality.size_px[self.seen.row])
+
+    @property
     def steep(self) -> NDArray[np.bool_]:
         return np.abs(self.angles[:, 0]) > STEEP_DEG
 
@@ -113,57 +116,21 @@ class Side:
         penalty = np.diag([0, 1e-2, 1e-2]) * len(rows)  # for sets that hold still
         return np.asarray(np.linalg.solve(left.T @ left + penalty, left.T @ right)[0].reshape(-1, 2))
 
-    def covered(self) -> NDArray[np.float64]:
-        """(n,) what part of the visible skin is unlike the same places in this set's other faces; nan when steep.
+    def unlike(self) -> NDArray[np.float64]:
+        """(n,) how much the visible skin differs from the same places in the set's other faces, CIELAB units, exposure
+        and white balance left out; nan when steep.
 
-        Hair that falls in, a cup, a microphone, but also a hard shadow that moves: they cannot be told apart here. A
-        bare hand of the skin's own colour is seldom found, and what is always there (glasses, a beard, a fringe) is
-        like itself, and never.
+        An order to look in and not a verdict: hair, a cup and a hard shadow that moves are all unlike, a bare hand has
+        the skin's own colour, and what is always there (glasses, a beard, a fringe) is like itself.
         """
         surface = self.seen.surface.astype(np.float32)
         with np.errstate(all="ignore"):
-            usual = _nanmedian(surface, 0)
-            away = surface - usual
-            away -= _nanmedian(away, 1)[:, None]  # exposure and white balance
-            distance = np.linalg.norm(away, axis=-1)
-            noise = 1.4826 * _nanmedian(distance, 0)
-        known = np.isfinite(distance)
-        unlike = known & (distance > np.maximum(3 * noise, _UNLIKE_LAB))
-        part = unlike.sum(1) / np.maximum(known.sum(1), 1)
-        return np.where(self.steep | (known.sum(1) < 30), np.nan, part)
-
-    def distinct(self) -> NDArray[np.int64]:
-        """Rows (of `seen`) that differ from each other by more than a just noticeable step of lightness on the whole.
-
-        Taken in order, each against all that were taken before: 1 CIELAB unit, root mean square over 24x24 px.
-        """
-        thumbs = self.seen.thumb - self.seen.thumb.mean(1, keepdims=True)
-        squares = (thumbs**2).sum(1)
-        taken: list[int] = []
-        for row in range(len(thumbs)):
-            near = squares[taken] + squares[row] - 2 * thumbs[taken] @ thumbs[row]
-            if not taken or near.min() > thumbs.shape[1]:
-                taken.append(row)
-        return np.array(taken, np.int64)
-
-    def identity(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Table rows whose identity was measured (m,), their distance (m,) to the person, and the person (128,): the
-        mean of the largest crowd. Faces turned steeply are left out: they lie far from everybody."""
-        rows = self.faces.rows_with_crops()
-        known = self.faces.faces.embedding[rows].astype(np.float64)
-        ahead = np.abs(np.degrees(self.faces.faces.pose[rows, 0])) <= STEEP_DEG
-        measured = ~np.isnan(known).any(1) & ahead
-        rows, known = rows[measured], known[measured]
-        if not len(rows):
-            return rows, np.zeros(0), np.full(known.shape[1], np.nan)
-        away = np.linalg.norm(known[:, None] - known[None], axis=-1) if len(known) <= 1500 else None
-        if away is None:  # a long clip: a part of it finds the crowd as well
-            part = known[np.linspace(0, len(known) - 1, 1500).astype(int)]
-            away = np.linalg.norm(part[:, None] - part[None], axis=-1)
-            crowd = part[away[(away < SAME_PERSON).sum(1).argmax()] < SAME_PERSON].mean(0)
-        else:
-            crowd = known[away[(away < SAME_PERSON).sum(1).argmax()] < SAME_PERSON].mean(0)
-        return rows, np.linalg.norm(known - crowd, axis=1), crowd
+            away = surface - _nanmedian(surface, 0)
+            away -= _nanmedian(away, 1)[:, None]
+        apart = np.linalg.norm(away, axis=-1)
+        known = np.isfinite(apart)
+        mean = np.where(known, apart, 0).sum(1) / np.maximum(known.sum(1), 1)
+        return np.where(self.steep | (known.sum(1) < 30), np.nan, mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +151,10 @@ class Comparison:
     """(468, 2) of A, and of B laid onto it, in face squares"""
     skins: tuple[NDArray[np.float64], NDArray[np.float64]]
     """(3,) mean CIELAB of the lit skin of A and of B"""
-    covered: tuple[NDArray[np.float64], NDArray[np.float64]]
     distinct: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """table rows of A and of B that are no duplicates and nobody else's, as `faces prune` finds them"""
     strangers: tuple[NDArray[np.int64], NDArray[np.int64]]
-    """table rows of A and of B that are somebody else's"""
+    """table rows of A and of B that are somebody else's, as `faces prune` finds them"""
 
     @classmethod
     def of(cls, a: Side, b: Side, recipe: TrainRecipe) -> Self:
@@ -204,12 +171,11 @@ class Comparison:
         away_from_a = np.linalg.norm(laid - shapes[0], axis=1) / width
         inner = np.ones(len(laid), bool)
         inner[FACE_OVAL] = False
-        covered = a.covered(), b.covered()
-        distinct = a.distinct(), b.distinct()
-        people = [side.identity() for side in sides]
+        others, distinct = zip(*(_pruned(side.quality) for side in sides), strict=True)
+        measured = [int((~np.isnan(side.quality.away)).sum()) for side in sides]
         skins = _mean(a.seen.skin), _mean(b.seen.skin)
         network_px = recipe.size_px / recipe.coverage
-        squares = [float(np.median(side.seen.square_px)) for side in sides]
+        squares = [float(np.median(side.square_px)) for side in sides]
         details = [_median(side.seen.detail) for side in sides]
         values = {
             "angles": 100 * float((away > NEAR_DEG).mean()),
@@ -228,18 +194,31 @@ class Comparison:
             "size_a": squares[0] / network_px,
             "sharpness": details[1] / max(details[0], 1e-6),
             "blocks": _larger(_median(a.seen.blocks), _median(b.seen.blocks)),
-            "covered": 100 * _larger(*(_share(part > COVERED, np.isfinite(part)) for part in covered)),
-            "distinct": min(
-                len(rows) / len(side) * side.total for rows, side in zip(distinct, sides, strict=True)
+            "distinct": min(len(rows) for rows in distinct),
+            "strangers": 100 * _larger(
+                *(len(rows) / of if of else float("nan") for rows, of in zip(others, measured, strict=True))
             ),
-            "strangers": 100 * _larger(*(_share(far > SAME_PERSON, np.isfinite(far)) for _, far, _ in people)),
-            "alike": float(np.linalg.norm(people[0][2] - people[1][2])),
+            "alike": _people_apart(a.faces, b.faces),
         }  # fmt: skip
-        strangers = tuple(rows[far > SAME_PERSON] for rows, far, _ in people)
         return cls(
             a, b, recipe, values, away > NEAR_DEG, acting_missing, lamps, (shapes[0], laid),
-            skins, covered, distinct, (strangers[0], strangers[1]),
+            skins, (distinct[0], distinct[1]), (others[0], others[1]),
         )  # fmt: skip
+
+
+def _pruned(quality: Quality) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that are somebody else's, and rows that are neither these nor duplicates."""
+    found = choose(quality, {"wrong-person": None, "duplicates": None})
+    others, doubled = found["wrong-person"].rows, found["duplicates"].rows
+    return others, np.setdiff1d(quality.rows(), np.concatenate([others, doubled]))
+
+
+def _people_apart(first: FaceSet, second: FaceSet) -> float:
+    """Identity distance of two sets' people; nan where one was never measured."""
+    known = [faces.faces.embedding[~np.isnan(faces.faces.embedding[:, 0])] for faces in (first, second)]
+    if not all(len(rows) for rows in known):
+        return float("nan")
+    return float(distance(mean_embedding(known[0]), mean_embedding(known[1]))[0])
 
 
 def ita(lab: NDArray[Any]) -> float:
@@ -317,10 +296,6 @@ def _median(values: NDArray[Any]) -> float:
 def _larger(first: float, second: float) -> float:
     """The larger; the other where one is nan."""
     return float(np.fmax(first, second))
-
-
-def _share(yes: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
-    return float(yes[known].mean()) if known.any() else float("nan")
 
 
 def _nanmedian(values: NDArray[Any], axis: int) -> NDArray[np.float32]:

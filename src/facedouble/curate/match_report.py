@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..faces import SAME_PERSON
+from ..footage import spread
 from ..geometry import FACE_OVAL, INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE
 from ..project import atomic_file, save_json
 from .appearance import shading
-from .compare import ACTIONS, BEYOND, COVERED, STEEP_DEG, Comparison, Side, ita
-from .match import Match
+from .compare import ACTIONS, BEYOND, STEEP_DEG, Comparison, Side, ita
+from .match import Match, missing_actions
+from .prune import REASONS
+from .sheet import Section, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BLUE, _ORANGE, _RED = "#1f4e79", "#c55a11", "#d62728"
 _COLOURS = (_BLUE, _ORANGE)
-_ACROSS, _FACE_PX = 10, 96
+_ACROSS, _ACTIONS_SHOWN = 8, 4
 
 Picture = NDArray[np.uint8]
 
@@ -50,21 +52,17 @@ def write(folder: Path, match: Match, found: Comparison) -> Path:
     import jinja2
 
     people = [side.faces.person for side in (found.a, found.b)]
-    faces = Shown(
-        "faces",
-        "Faces of A and of B, evenly spread over each set.",
-        png(np.vstack([_strip(side, _even(side)) for side in (found.a, found.b)])),
-    )
+    faces = [_overview(side, name) for side, name in zip((found.a, found.b), "AB", strict=True)]
     by_name = {one.measure: one for one in match.findings}
     sections = [(name, [by_name[one] for one in measures], draw(found)) for name, measures, draw in _SECTIONS]
-    for shown in [faces, *(picture for _, _, pictures in sections for picture in pictures)]:
+    for shown in [*faces, *(picture for _, _, pictures in sections for picture in pictures)]:
         with atomic_file(folder / "pictures" / f"{shown.name}.png") as temporary:
             temporary.write_bytes(shown.content)
     template = _environment(jinja2).get_template("match.html")
     page = template.render(
         title=f"{people[1]}'s face on {people[0]}?",
         looked=" ".join(
-            f"{name}: {side.faces.person}, {len(side)} of {side.total} faces looked at."
+            f"{name}: {side.faces.person}, {len(side)} of {len(side.quality.rows())} faces looked at."
             for name, side in (("A", found.a), ("B", found.b))
         ),
         match=match,
@@ -83,7 +81,7 @@ def as_json(match: Match, found: Comparison) -> dict[str, Any]:
     sides = (found.a, found.b)
     record: dict[str, Any] = {
         "a": str(found.a.faces.path), "b": str(found.b.faces.path), "people": [side.faces.person for side in sides],
-        "faces": [[len(side), side.total] for side in sides], **asdict(match),
+        "faces": [[len(side), len(side.quality.rows())] for side in sides], **asdict(match),
         "values": found.values, "light": [lamp.tolist() for lamp in found.lamps],
         "expressions_missing": dict(zip(ACTIONS, found.acting_missing.mean(0).tolist(), strict=True)),
         "strangers": [
@@ -112,24 +110,24 @@ def _environment(jinja2: Any) -> Any:
 
 def _even(side: Side, count: int = _ACROSS) -> NDArray[np.int64]:
     """Table rows spread evenly over what was looked at."""
-    places = np.unique(np.linspace(0, len(side) - 1, min(count, len(side))).round().astype(int))
-    return np.asarray(side.seen.row[places])
+    return np.asarray(side.seen.row[spread(len(side), count)])
 
 
-def _strip(side: Side, rows: Sequence[int] | NDArray[np.int64], across: int = _ACROSS) -> Picture:
-    """(96, 96 * across, 3): faces in a row, its end white."""
-    import cv2
+def _faces(name: str, side: Side, title: str, rows: Sequence[int] | NDArray[np.int64], captions: list[str]) -> Shown:
+    """Table rows' crops side by side under a title."""
+    section = Section(title, [int(row) for row in rows], captions)
+    return Shown(name, title, png(sheet(side.faces, [section], _ACROSS)))
 
-    strip = np.full((_FACE_PX, _FACE_PX * across, 3), 255, np.uint8)
-    for place, row in enumerate(rows[:across]):
-        crop = side.faces.read_crop(int(row))
-        small = cv2.resize(crop, (_FACE_PX, _FACE_PX), interpolation=cv2.INTER_AREA)
-        strip[:, place * _FACE_PX : (place + 1) * _FACE_PX] = small
-    return strip
+
+def _overview(side: Side, name: str) -> Shown:
+    rows = _even(side)
+    captions = [f"frame {frame}" for frame in side.faces.faces.frame[rows]]
+    title = f"{name}: {side.faces.person}, evenly spread over the set"
+    return _faces(f"faces-{name.lower()}", side, title, rows, captions)
 
 
 def _worst_apart(side: Side, badness: NDArray[np.float64], count: int = _ACROSS) -> NDArray[np.int64]:
-    """Table rows of the highest `badness` (n,) over 0, no two from the same twentieth of the set."""
+    """Places in `seen` of the highest `badness` (n,) over 0, no two from the same twentieth of the set."""
     apart = max(1, len(side) // 20)
     chosen: list[int] = []
     for place in np.argsort(-np.nan_to_num(badness), kind="stable"):
@@ -137,7 +135,7 @@ def _worst_apart(side: Side, badness: NDArray[np.float64], count: int = _ACROSS)
             break
         if all(abs(int(place) - other) >= apart for other in chosen):
             chosen.append(int(place))
-    return np.asarray(side.seen.row[np.array(chosen, np.int64)])
+    return np.array(chosen, np.int64)
 
 
 def png(picture: Picture) -> bytes:
@@ -185,11 +183,11 @@ def _angles(found: Comparison) -> list[Shown]:
             "angles", "Where both heads turn. Dotted: 40 degrees, beyond which the far side stays A's.", _drawn(figure)
         )
     ]
-    rows = _worst_apart(found.a, missing * (1 + np.linalg.norm(found.a.angles, axis=1)))
-    if len(rows):
-        pictures.append(
-            Shown("angles-missing", "Faces of A from sides that B never shows.", png(_strip(found.a, rows)))
-        )
+    places = _worst_apart(found.a, missing * (1 + np.linalg.norm(found.a.angles, axis=1)))
+    if len(places):
+        captions = [f"yaw {yaw:+.0f}, pitch {pitch:+.0f}" for yaw, pitch in found.a.angles[places]]
+        title = "Faces of A from sides that B never shows"
+        pictures.append(_faces("angles-missing", found.a, title, found.a.seen.row[places], captions))
     return pictures
 
 
@@ -216,10 +214,18 @@ def _expressions(found: Comparison) -> list[Shown]:
     axes.set(xlim=(0, 1.15), xlabel="strength, counted from each person's own rest")
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     pictures = [Shown("expressions", "How far each expression goes on both sides.", _drawn(figure))]
-    excess = np.maximum(found.a.acting - found.b.shown, 0) * found.acting_missing
-    rows = _worst_apart(found.a, excess.max(1))
-    if len(rows):
-        pictures.append(Shown("expressions-missing", "Faces of A that outdo B the most.", png(_strip(found.a, rows))))
+    sections = []
+    for name, share in missing_actions(found)[:_ACTIONS_SHOWN]:
+        column = list(ACTIONS).index(name)
+        strength = found.a.acting[:, column]
+        places = _worst_apart(found.a, strength * found.acting_missing[:, column])
+        title = f"{name}: beyond B's {found.b.shown[column]:.2f} in {share:.0%} of A's faces"
+        sections.append(
+            Section(title, found.a.seen.row[places].tolist(), [f"{value:.2f}" for value in strength[places]])
+        )
+    if sections:
+        text = "Faces of A that outdo B the most, in what A does most often and B never."
+        pictures.append(Shown("expressions-missing", text, png(sheet(found.a.faces, sections, _ACROSS))))
     return pictures
 
 
@@ -324,9 +330,9 @@ def _fineness(found: Comparison) -> list[Shown]:
     figure, axes = _axes(2, 9, 3)
     network = found.recipe.size_px / found.recipe.coverage
     sides = (found.a, found.b)
-    top = max(float(side.seen.square_px.max()) for side in sides) * 1.05
+    top = max(float(side.square_px.max()) for side in sides) * 1.05
     for side, colour, name in zip(sides, _COLOURS, "AB", strict=True):
-        axes[0].hist(side.seen.square_px, bins=np.linspace(0, top, 40).tolist(), color=colour, alpha=0.6, label=name)
+        axes[0].hist(side.square_px, bins=np.linspace(0, top, 40).tolist(), color=colour, alpha=0.6, label=name)
         axes[1].hist(side.seen.detail, bins=np.linspace(0, 1.6, 40).tolist(), color=colour, alpha=0.6, label=name)
     axes[0].axvline(network, color="#333", linestyle="--", linewidth=1, label=f"the network's {network:.0f} px")
     axes[0].set(xlabel="brow end to brow end in the frame, px", ylabel="faces")
@@ -346,40 +352,41 @@ def _fineness(found: Comparison) -> list[Shown]:
     ]  # fmt: skip
 
 
-def _covered(found: Comparison) -> list[Shown]:
+def _unlike(found: Comparison) -> list[Shown]:
     pictures = []
-    for side, part, name in zip((found.a, found.b), found.covered, "AB", strict=True):
-        rows = _worst_apart(side, part - 0.02)
-        if len(rows):
-            count = int((part > COVERED).sum())
-            text = f"Faces of {name} whose skin is least like that of the others; {count} count as covered."
-            pictures.append(Shown(f"covered-{name.lower()}", text, png(_strip(side, rows))))
+    for side, name in zip((found.a, found.b), "AB", strict=True):
+        unlike = side.unlike()
+        places = _worst_apart(side, unlike)
+        if len(places):
+            title = f"{name}: faces whose skin is least like that of its others (mean CIELAB difference)"
+            captions = [f"{value:.1f}" for value in unlike[places]]
+            pictures.append(_faces(f"unlike-{name.lower()}", side, title, side.seen.row[places], captions))
     return pictures
 
 
 def _variety(found: Comparison) -> list[Shown]:
     figure, axes = _axes(2, 9, 3)
-    pictures = []
-    for side, distinct, colour, name in zip((found.a, found.b), found.distinct, _COLOURS, "AB", strict=True):
-        axes[0].plot(distinct, np.arange(1, len(distinct) + 1), color=colour, label=name)
-        _, far, _ = side.identity()
-        axes[1].hist(far, bins=np.linspace(0, 1, 41).tolist(), color=colour, alpha=0.6, label=name)
-    longest = max(len(found.a), len(found.b))
+    sides = (found.a, found.b)
+    limit = REASONS["wrong-person"].limit
+    assert limit is not None
+    for side, distinct, colour, name in zip(sides, found.distinct, _COLOURS, "AB", strict=True):
+        rows, away = side.quality.rows(), side.quality.away
+        axes[0].plot(np.arange(1, len(rows) + 1), np.isin(rows, distinct).cumsum(), color=colour, label=name)
+        axes[1].hist(away[~np.isnan(away)], bins=np.linspace(0, 1, 41).tolist(), color=colour, alpha=0.6, label=name)
+    longest = max(len(side.quality.rows()) for side in sides)
     axes[0].plot([0, longest], [0, longest], color="#999", linestyle=":", label="every face distinct")
-    axes[0].set(xlabel="faces looked at, in the set's order", ylabel="distinct ones among them")
-    axes[0].legend(fontsize=8)
-    axes[1].axvline(SAME_PERSON, color="#333", linestyle="--", linewidth=1)
-    axes[1].set(xlabel="identity distance to the person", ylabel="faces")
-    pictures.append(
-        Shown(
-            "variety",
-            "Left: a line that flattens repeats itself. Right: beyond the dashed line is somebody else.",
-            _drawn(figure),
-        )
-    )
-    for side, rows, name in zip((found.a, found.b), found.strangers, "AB", strict=True):
+    axes[0].set(xlabel="faces, in the set's order", ylabel="distinct ones among them")
+    axes[1].axvline(limit, color="#333", linestyle="--", linewidth=1)
+    axes[1].set(xlabel="identity distance from the set's middle", ylabel="faces")
+    for area in axes:
+        area.legend(fontsize=8)
+    text = "Left: a line that flattens repeats itself. Right: beyond the dashed line is somebody else."
+    pictures = [Shown("variety", text, _drawn(figure))]
+    for side, rows, name in zip(sides, found.strangers, "AB", strict=True):
         if len(rows):
-            pictures.append(Shown(f"strangers-{name.lower()}", f"Not the person of {name}.", png(_strip(side, rows))))
+            shown = rows[: 2 * _ACROSS]
+            captions = [f"{value:.2f}" for value in side.quality.away[shown]]
+            pictures.append(_faces(f"strangers-{name.lower()}", side, f"Not the person of {name}", shown, captions))
     return pictures
 
 
@@ -390,6 +397,6 @@ _SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[Comparison], list[Shown]]
     ("Skin", ("skin_tone", "skin_hue"), _skin),
     ("Shape of the face", ("shape",), _shape),
     ("Size, sharpness, compression", ("size_a", "size_b", "sharpness", "blocks"), _fineness),
-    ("Covered faces", ("covered",), _covered),
+    ("Faces to look at: hands, cups, hair, shadows", (), _unlike),
     ("Variety, and whose faces they are", ("distinct", "strangers"), _variety),
 )
