@@ -1,10 +1,11 @@
-"""How well `facedouble match` reads faces whose angles, expression, light, skin and covered parts are known: the
-suite's rendered clips. Imported by measure.py."""
+"""How well `facedouble match` reads faces whose angles, expression, light, skin and covered parts are known, those of the
+suite's rendered clips, and how its figure goes with the judge's. Imported by measure.py."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ sys.path.insert(0, str(HERE / "performers"))
 
 from scenes import FRAMES, SUITES, Lamp, Scene  # noqa: E402 - lies in the generator's folder
 
-from facedouble.curate.appearance import look_at, sampled_rows, skin_pieces  # noqa: E402
-from facedouble.curate.compare import ACTIONS, COVERED, Side, ita  # noqa: E402
-from facedouble.curate.faceset import FaceSet  # noqa: E402
+from facedouble.curate.appearance import skin_pieces  # noqa: E402
+from facedouble.curate.compare import ACTIONS, Comparison, Side, ita  # noqa: E402
 from facedouble.find.mesh import Mesh  # noqa: E402
 from facedouble.media.reader import probe, read  # noqa: E402
 from facedouble.recipes import TrainRecipe  # noqa: E402
@@ -34,36 +34,9 @@ SKIN = {"a": (0.80, 0.625, 0.53), "b": (0.78, 0.60, 0.50)}
 """the performers' painted skin, sRGB: base of performers/people.py, which needs Blender's data to be imported"""
 
 
-def side_of(folder: Path, workers: int = 2) -> Side:
-    faces = FaceSet.load(folder)
-    looking = look_at(faces, sampled_rows(faces), TrainRecipe(), workers)
-    while True:
-        try:
-            next(looking)
-        except StopIteration as end:
-            return Side(faces, end.value, len(faces.rows_with_crops()))
-
-
-def repeated(folder: Path, out: Path, count: int) -> Path:
-    """A face set of `count` faces: those of `folder` over and over, their crops by hard links."""
-    faces = FaceSet.load(folder)
-    rows = np.resize(faces.rows_with_crops(), count)
-    names = [f"{number:06d}.png" for number in range(count)]
-    (out / "crops").mkdir(parents=True)
-    for row, name in zip(rows, names, strict=True):
-        (out / "crops" / name).hardlink_to(folder / "crops" / faces.crop[row])
-    replace(
-        faces, path=out, faces=replace(faces.faces[rows], frame=np.arange(count)), pts=faces.pts[rows],
-        sharpness=faces.sharpness[rows], transform=faces.transform[rows], crop=names,
-        source=replace(faces.source, frames=count),
-    ).save()  # fmt: skip
-    return out
-
-
-def errors(folders: dict[str, Path], masks: Path) -> dict[str, Any]:
-    """`folders` holds the face sets of easy-target, easy-truth, hard-light-target, hard-pose-target and
-    occlusion-target; `masks` is the clip that is white where the hand is."""
-    sides = {name: side_of(folder) for name, folder in folders.items()}
+def errors(sides: dict[str, Side], masks: Path) -> dict[str, Any]:
+    """`sides` holds easy-target, easy-truth, hard-light-target, hard-pose-target and occlusion-target; `masks` is the
+    clip that is white where the hand is."""
     found: dict[str, Any] = {}
     for name in ("easy", "hard-light", "hard-pose"):
         side, scene = sides[f"{name}-target"], SUITES[name]
@@ -80,7 +53,37 @@ def errors(folders: dict[str, Path], masks: Path) -> dict[str, Any]:
         "A in soft and in hard light, degrees apart": _apart(lamps[0], lamps[2]),
         "known": _apart(*(_mean_lamp(SUITES[name]) for name in ("easy", "hard-light"))),
     }
-    found["covered"] = _covered(sides["occlusion-target"], sides["easy-target"], masks)
+    found["hand before the face"] = _hidden(sides["occlusion-target"], masks)
+    return found
+
+
+def steadiness(sides: dict[str, Side], one_light: Sequence[str], other: str, recipe: TrainRecipe) -> dict[str, Any]:
+    """How far apart takes in one and the same light are read, the largest of all pairs, and takes in another one."""
+    names = ("light", "light_direction", "light_contrast", "light_spread")
+    same = [Comparison.of(sides[a], sides[b], recipe).values for a, b in permutations(one_light, 2)]
+    differ = [
+        Comparison.of(sides[a], sides[b], recipe).values for one in one_light for a, b in ((one, other), (other, one))
+    ]
+    return {
+        "one light, at most": {name: max(values[name] for values in same) for name in names},
+        "another light, at least": {name: min(values[name] for values in differ) for name in names},
+    }
+
+
+def foretold(figures: dict[str, dict[str, float]], judged: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Spearman's rank correlation of each of match's figures with each of the judge's, over the pairs that both have.
+
+    None where one of them is the same for all pairs.
+    """
+    from scipy.stats import spearmanr
+
+    pairs = [name for name in figures if name in judged]
+    found: dict[str, Any] = {"pairs": pairs}
+    for ours in next(iter(figures.values())):
+        for theirs in next(iter(judged.values())):
+            first, second = ([table[name][key] for name in pairs] for table, key in ((figures, ours), (judged, theirs)))
+            varied = len(set(first)) > 1 and len(set(second)) > 1
+            found[f"{ours}, {theirs}"] = float(spearmanr(first, second).statistic) if varied else None
     return found
 
 
@@ -144,8 +147,8 @@ def _painted(person: str) -> float:
     return ita(cv2.cvtColor(colour, cv2.COLOR_RGB2LAB)[0, 0])
 
 
-def _covered(side: Side, free: Side, masks: Path) -> dict[str, float]:
-    """Against the part of the mesh's skin that the hand hides: faces it hides a tenth of or more."""
+def _hidden(side: Side, masks: Path) -> dict[str, float]:
+    """How well the order of `unlike` tells faces with a tenth or more of the mesh's skin behind the hand."""
     mesh = Mesh.load()
     skin = skin_pieces(mesh)
     hidden = {frame.index: frame.pixels[..., 0] > 127 for frame in read(probe(masks))}
@@ -154,12 +157,13 @@ def _covered(side: Side, free: Side, masks: Path) -> dict[str, float]:
         mask = hidden[int(side.faces.faces.frame[row])]
         x, y = np.clip(np.rint(mesh.centres(side.faces.faces.points[row])[skin]), 0, len(mask) - 1).astype(int).T
         known.append(mask[y, x].mean())
-    truth, found = np.array(known) > 0.1, side.covered()
+    truth, unlike = np.array(known) > 0.1, side.unlike()
     return {
         "faces with a tenth or more hidden": int(truth.sum()),
-        "of these found": int((found[truth] > COVERED).sum()),
-        "free faces taken for covered": int((found[~truth] > COVERED).sum()),
-        "of": int((~truth).sum()),
-        "in a clip without a hand": int((free.covered() > COVERED).sum()),
-        "r of the covered part": float(np.corrcoef(known, found)[0, 1]),
+        "of": len(truth),
+        "of the 8 least like the others": int(truth[np.argsort(-unlike)[:8]].sum()),
+        "one with a hand is less like the others than one without (area under the curve)": float(
+            (unlike[truth][:, None] > unlike[~truth]).mean()
+        ),
+        "r with the hidden part": float(np.corrcoef(known, unlike)[0, 1]),
     }

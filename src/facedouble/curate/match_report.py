@@ -40,6 +40,8 @@ class Shown:
     text: str
     content: bytes
     """a PNG"""
+    titled: bool = False
+    """whether the picture says its text itself"""
 
     @property
     def base64(self) -> str:
@@ -116,7 +118,7 @@ def _even(side: Side, count: int = _ACROSS) -> NDArray[np.int64]:
 def _faces(name: str, side: Side, title: str, rows: Sequence[int] | NDArray[np.int64], captions: list[str]) -> Shown:
     """Table rows' crops side by side under a title."""
     section = Section(title, [int(row) for row in rows], captions)
-    return Shown(name, title, png(sheet(side.faces, [section], _ACROSS)))
+    return Shown(name, title, png(sheet(side.faces, [section], _ACROSS)), titled=True)
 
 
 def _overview(side: Side, name: str) -> Shown:
@@ -177,7 +179,7 @@ def _angles(found: Comparison) -> list[Shown]:
     reach = max(45.0, float(np.abs(np.vstack([found.a.angles, found.b.angles])).max()) + 3)
     axes.set(xlim=(-reach, reach), ylim=(-max(30.0, 0.7 * reach), max(30.0, 0.7 * reach)))
     axes.set(xlabel="yaw, degrees (to the picture's right)", ylabel="pitch, degrees (up)")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8, markerscale=2)
     pictures = [
         Shown(
             "angles", "Where both heads turn. Dotted: 40 degrees, beyond which the far side stays A's.", _drawn(figure)
@@ -211,7 +213,7 @@ def _expressions(found: Comparison) -> list[Shown]:
             )
     axes.set_yticks(place, names, fontsize=8)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.15), xlabel="strength, counted from each person's own rest")
+    axes.set(xlim=(0, 1.3), xlabel="strength, counted from each person's own rest")
     figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     pictures = [Shown("expressions", "How far each expression goes on both sides.", _drawn(figure))]
     sections = []
@@ -233,7 +235,7 @@ def _light(found: Comparison) -> list[Shown]:
     figure, axes = _axes(3, 9, 3.3)
     for side, lamp, colour, name in zip((found.a, found.b), found.lamps, _COLOURS, "AB", strict=True):
         axes[0].scatter(side.seen.light[:, 0], side.seen.light[:, 1], s=6, color=colour, alpha=0.35, linewidths=0)
-        axes[0].scatter(*lamp[:2], s=90, marker="*", color=colour, edgecolor="white", label=name, zorder=3)
+        axes[0].scatter(*lamp[:2], s=200, marker="*", color=colour, edgecolor="black", label=name, zorder=3)
     axes[0].add_patch(_circle())
     axes[0].set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", title="towards the main lamp")
     axes[0].set(xlabel="left - right of the picture", ylabel="below - above")
@@ -256,7 +258,7 @@ def _circle() -> Any:
     return Circle((0, 0), 1, fill=False, color="#bbb")
 
 
-def ball(lamp: NDArray[Any], side_px: int = 160) -> NDArray[np.float64]:
+def ball(lamp: NDArray[Any], side_px: int = 480) -> NDArray[np.float64]:
     """(side, side) 0..1: how a white ball looks in a light (3,), see Appearance.light; white around it."""
     y, x = np.mgrid[1 : -1 : side_px * 1j, -1 : 1 : side_px * 1j]
     inside = x**2 + y**2 < 0.95
