@@ -1,5 +1,5 @@
-"""How well `facedouble match` reads faces whose angles, expression, light, skin and covered parts are known, those of the
-suite's rendered clips, and how its figure goes with the judge's. Imported by measure.py."""
+"""How well `facedouble match` reads faces whose angles, expression, light, skin and covered parts are known (those
+of the suite's rendered clips), and how its figure goes with the judge's. Imported by measure.py."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,11 +20,13 @@ from facedouble.curate.appearance import Appearance, blocks, fit_lamp, look_at, 
 from facedouble.curate.compare import Comparison, Side, ita, light_field
 from facedouble.curate.faceset import FaceSet
 from facedouble.curate.match import GOALS, Finding, Goal, judge_pair, overall_figure
+from facedouble.curate.quality import Looks, measure, quality_of
 from facedouble.errors import FaceError, MachineError
 from facedouble.events import Finished, Note, Progress
 from facedouble.faces import Faces
 from facedouble.find import mesh as mesh_module
 from facedouble.find.crop import aligned
+from facedouble.find.identity import mean_embedding
 from facedouble.find.mesh import Mesh, rotation
 from facedouble.geometry import apply, pose_angles
 from facedouble.recipes import ExtractRecipe, TrainRecipe, Until
@@ -34,9 +37,16 @@ Change = Callable[[Picture, int], Picture]
 
 
 def seen(faces: FaceSet) -> Side:
+    _, quality = run(measure(faces, workers=2))
     _, found = run(look_at(faces, sampled_rows(faces), RECIPE, workers=2))
     assert isinstance(found, Appearance)
-    return Side(faces, found, len(faces.rows_with_crops()))
+    return Side(faces, quality, found)
+
+
+def with_table(side: Side, **columns: NDArray[np.floating]) -> Side:
+    """As if the faces of a set had been found with other poses, expressions or identities."""
+    faces = replace(side.faces, faces=replace(side.faces.faces, **columns))
+    return Side(faces, quality_of(faces, Looks.load(side.faces), faces.rows_with_crops()), side.seen)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +166,7 @@ def moved(a: Side, other: Side) -> dict[str, float]:
 
 CALM = {
     "angles": 0.1, "expressions": 0.1, "light": 1.0, "light_direction": 1.0, "light_contrast": 1.0, "skin_tone": 3.5,
-    "skin_hue": 2.0, "shape": 1.0, "covered": 8.0, "strangers": 0.1,
+    "skin_hue": 2.0, "shape": 1.0, "strangers": 0.1,
 }  # fmt: skip
 """what no other change may exceed: half of what is called good, where anything is seen at all"""
 
@@ -175,7 +185,8 @@ def test_a_set_with_itself(a: Side) -> None:
         assert values[name] == pytest.approx(0, abs=1e-3), name
     assert values["sharpness"] == 1
     match = judge_pair(Comparison.of(a, a, RECIPE))
-    assert {one.measure for one in match.findings if one.verdict == "bad"} == {"distinct"}  # of 40 faces
+    # 40 faces are few, and those of the clip are larger than the network's picture.
+    assert {one.measure for one in match.findings if one.verdict not in ("good", "")} == {"distinct", "size_a"}
 
 
 def test_darkened(a: Side, changed: Callable[[Change], Side]) -> None:
@@ -222,14 +233,15 @@ def test_relit(a: Side, faces_a: FaceSet, mesh: Mesh, changed: Callable[[Change]
 def test_turned(a: Side) -> None:
     """The same faces, read as turned 25 degrees aside: nothing but the angles differs."""
     pose = a.faces.faces.pose + np.float32([np.radians(25), 0, 0])
-    aside = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, pose=pose)))
+    aside = with_table(a, pose=pose)
     values = moved(a, aside)
     assert values["angles"] == 100
     assert_only(values, "angles", "shape")  # read at angle 0, which these hardly show
     found = judge_pair(Comparison.of(a, aside, RECIPE))
     worst = found.worst[0]
     assert (worst.measure, worst.verdict) == ("angles", "bad")
-    assert "to the picture's left" in worst.advice
+    assert "6 degrees left to 4 right" in worst.advice
+    assert re.search(r"B \d+ to \d+ degrees right", worst.told)
     assert found.overall <= 49
 
 
@@ -237,8 +249,8 @@ def test_half_of_the_angles(a: Side) -> None:
     pose = a.faces.faces.pose.copy()
     pose[:, :2] = 0
     pose[: len(pose) // 2, 0] = np.radians(30)
-    half = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, pose=pose)))
-    ahead = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, pose=0 * pose)))
+    half = with_table(a, pose=pose)
+    ahead = with_table(a, pose=0 * pose)
     assert moved(half, ahead)["angles"] == 50
     assert moved(ahead, half)["angles"] == 0
 
@@ -246,10 +258,10 @@ def test_half_of_the_angles(a: Side) -> None:
 def test_expressions_that_b_never_shows(a: Side) -> None:
     acting = a.faces.faces.expression.copy()
     acting[:, 44:46] = 0.05
-    still = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, expression=acting)))
+    still = with_table(a, expression=acting)
     smiling = acting.copy()
     smiling[:10, 44:46] = 0.8
-    smiles = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, expression=smiling)))
+    smiles = with_table(a, expression=smiling)
     found = Comparison.of(smiles, still, RECIPE)
     assert found.values["expressions"] == 25
     assert "smile 25%" in next(one.told for one in judge_pair(found).findings if one.measure == "expressions")
@@ -261,21 +273,21 @@ def test_who_always_smiles_is_not_asked_to(a: Side) -> None:
     """Blendshapes count from a person's own rest."""
     acting = a.faces.faces.expression.copy()
     acting[:, 44:46] += 0.5
-    other = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, expression=acting)))
+    other = with_table(a, expression=acting)
     assert moved(other, a)["expressions"] == 0
 
 
-def test_covered_faces(a: Side, faces_a: FaceSet, changed: Callable[[Change], Side]) -> None:
+def test_covered_faces_are_shown_first(a: Side, faces_a: FaceSet, changed: Callable[[Change], Side]) -> None:
     def cover(crop: Picture, row: int) -> Picture:
-        if row % 4 == 0:
+        if row % 8 == 0:
             x, y = apply(faces_a.transform[row], faces_a.faces.points[row])[205].astype(int)  # the right cheek
             cv2.circle(crop, (int(x), int(y)), 17, (60, 40, 30), -1)
         return crop
 
-    values = moved(a, changed(cover))
-    assert values["covered"] == pytest.approx(25, abs=3)
-    assert values["light_direction"] < 2  # a black cheek is read as shade, and still as good
-    assert_only(values, "covered", "light_direction")
+    other = changed(cover)
+    first = np.argsort(-other.unlike())[:5]
+    assert sorted(other.seen.row[first]) == [0, 8, 16, 24, 32]
+    assert_only(moved(a, other), "light", "light_direction")  # a black cheek is read as shade
 
 
 def test_blocks_of_compression(found_a: Faces) -> None:
@@ -292,27 +304,28 @@ def test_blocks_of_compression(found_a: Faces) -> None:
 
 def test_the_same_face_again_and_again(a: Side, changed: Callable[[Change], Side], faces_a: FaceSet) -> None:
     one = changed(lambda _, row: faces_a.read_crop(row // 10 * 10))
-    assert len(one.distinct()) <= 4
-    assert len(a.distinct()) > 20
-    told = next(found for found in judge_pair(Comparison.of(a, one, RECIPE)).findings if found.measure == "distinct")
-    assert told.verdict == "bad"
+    found = Comparison.of(a, one, RECIPE)
+    assert len(found.distinct[1]) <= 4
+    assert len(found.distinct[0]) > 20
+    match = judge_pair(found)
+    assert next(one.verdict for one in match.findings if one.measure == "distinct") == "bad"
+    assert "--until" in match.recommended
 
 
 def test_somebody_else_in_the_set(a: Side, b: Side) -> None:
     chance = np.random.default_rng(5)
-    people = [side.identity()[2] for side in (a, b)]
+    people = [mean_embedding(side.faces.faces.embedding) for side in (a, b)]
     far = np.asarray(people[0] + 1.8 * (people[1] - people[0]))  # as far as two strangers are
     embedding = np.where(np.arange(40)[:, None] < 32, people[0], far) + chance.normal(0, 0.01, (40, 128))
-    faces = replace(a.faces, faces=replace(a.faces.faces, embedding=embedding.astype(np.float32)))
-    found = Comparison.of(replace(a, faces=faces), b, RECIPE)
+    found = Comparison.of(with_table(a, embedding=embedding.astype(np.float32)), b, RECIPE)
     assert found.values["strangers"] == 20
-    assert found.strangers[0].tolist() == list(range(32, 40))
+    assert sorted(found.strangers[0]) == list(range(32, 40))
     assert judge_pair(found).overall <= 49
 
 
 def test_identity_that_was_never_measured(a: Side) -> None:
     embedding = np.full_like(a.faces.faces.embedding, np.nan)
-    unknown = replace(a, faces=replace(a.faces, faces=replace(a.faces.faces, embedding=embedding)))
+    unknown = with_table(a, embedding=embedding)
     found = judge_pair(Comparison.of(unknown, unknown, RECIPE))
     told = next(one for one in found.findings if one.measure == "strangers")
     assert (told.verdict, told.found) == ("", "not measured")
@@ -334,7 +347,8 @@ def test_two_people_of_one_light(a: Side, b: Side) -> None:
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.measure)
 def test_scores_fall_as_values_worsen(goal: Goal) -> None:
-    path = [goal.ideal, goal.good, goal.visible, 2 * goal.visible - goal.ideal]
+    far = goal.visible**2 / goal.ideal if goal.ideal else 2 * goal.visible
+    path = [goal.ideal, goal.good, goal.visible, far]
     np.testing.assert_allclose([goal.score(value) for value in path], [1, 0.8, 0.5, 0.05])
     assert [goal.verdict(value) for value in path] == ["good", "good", "visible", "bad"]
     assert goal.verdict(float("nan")) == ""
@@ -349,7 +363,7 @@ def test_the_overall_figure() -> None:
     # Geometric: one bad part of equal weight costs more than half of the figure a mean would leave.
     assert overall_figure((finding(1, "good"), finding(0.05, "bad"))) == pytest.approx(100 * 0.05**0.5)
     many = (finding(1, "good", weight=99), finding(0.05, "bad", decisive=True))
-    assert overall_figure(many) == 49
+    assert overall_figure(many) == 5  # the weakest link
     assert overall_figure((finding(0.8, "good"), finding(float("nan"), ""))) == pytest.approx(80)
     assert np.isnan(overall_figure((finding(float("nan"), ""),)))
 
@@ -364,7 +378,7 @@ def test_skin_types() -> None:
 
 def test_the_report(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     events, match = run(stages.match({"a": faces_a, "b": faces_b}, tmp_path / "m", RECIPE, workers=2))
-    assert {event.stage for event in events if isinstance(event, Progress)} == {"looking at a", "looking at b"}
+    assert {event.stage for event in events if isinstance(event, Progress)} >= {"looking at a", "looking at b"}
     assert events[-1] == Finished(tmp_path / "m" / "report.html", "report")
     page = html.unescape((tmp_path / "m" / "report.html").read_text())
     record = json.loads((tmp_path / "m" / "report.json").read_text())
@@ -377,7 +391,9 @@ def test_the_report(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     assert "not measured" in page  # glasses, beards
     shown = {file.stem for file in (tmp_path / "m" / "pictures").iterdir()}
     assert shown >= {
-        "faces",
+        "faces-a",
+        "faces-b",
+        "unlike-a",
         "angles",
         "expressions",
         "light",
@@ -389,6 +405,7 @@ def test_the_report(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     }
     assert all(cv2.imread(str(file)) is not None for file in (tmp_path / "m" / "pictures").iterdir())
     assert page.count("data:image/png;base64,") == len(shown)
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)  # self-contained
 
 
 def test_a_tiny_set(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
@@ -396,7 +413,7 @@ def test_a_tiny_set(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     for file in sorted((tmp_path / "tiny" / "crops").iterdir())[2:]:
         file.unlink()
     tiny = FaceSet.load(tmp_path / "tiny")
-    for sets in ({"a": faces_a, "b": tiny}, {"a": tiny, "b": faces_a}, {"a": tiny, "b": tiny}):
+    for sets in ({"a": faces_a, "b": tiny}, {"a": tiny, "b": tiny}):
         _, match = run(stages.match(sets, tmp_path / "m", RECIPE, workers=1))
         assert match.overall <= 49
         assert "distinct" in {one.measure for one in match.worst if one.verdict == "bad"}
@@ -422,7 +439,7 @@ def test_the_command(
     with pytest.raises(SystemExit, match="0"):
         cli.main(["match", str(faces_a.path), str(faces_b.path), "-o", "here"])
     said = capsys.readouterr().out
-    assert "of 100, bad" in said  # 40 faces
+    assert re.search(r"of 100, (good|usable|bad)\n", said)
     assert "train with: --preset compact" in said
 
 

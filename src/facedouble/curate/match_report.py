@@ -288,7 +288,7 @@ def _skin(found: Comparison) -> list[Shown]:
     for bound in (55, 41, 28, 10, -30):
         axes[0].axvline(bound, color="#999", linestyle=":", linewidth=1)
     axes[0].set(title="tone", xlabel="ITA, degrees (light to the right)", ylabel="faces")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, loc="upper left")
     axes[1].set(title="hue", xlabel="a* (red)", ylabel="b* (yellow)", aspect="equal", adjustable="datalim")
     axes[2].imshow(np.concatenate(swatches, 1))
     axes[2].set(title="mean of the lit skin, as filmed", xticks=(0, 1), xticklabels=("A", "B"), yticks=())
@@ -316,7 +316,7 @@ def _shape(found: Comparison) -> list[Shown]:
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, loc="upper right")
     return [
         Shown(
             "shape",
@@ -339,7 +339,7 @@ def _fineness(found: Comparison) -> list[Shown]:
     axes[0].axvline(network, color="#333", linestyle="--", linewidth=1, label=f"the network's {network:.0f} px")
     axes[0].set(xlabel="brow end to brow end in the frame, px", ylabel="faces")
     axes[1].set(xlabel="detail in the finest octave the network sees")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, loc="upper left")
     shown = []
     for side in sides:
         middle = int(np.argsort(side.seen.detail)[len(side) // 2])
@@ -380,8 +380,8 @@ def _variety(found: Comparison) -> list[Shown]:
     axes[0].set(xlabel="faces, in the set's order", ylabel="distinct ones among them")
     axes[1].axvline(limit, color="#333", linestyle="--", linewidth=1)
     axes[1].set(xlabel="identity distance from the set's middle", ylabel="faces")
-    for area in axes:
-        area.legend(fontsize=8)
+    for area, place in zip(axes, ("upper left", "upper right"), strict=True):
+        area.legend(fontsize=8, loc=place)
     text = "Left: a line that flattens repeats itself. Right: beyond the dashed line is somebody else."
     pictures = [Shown("variety", text, _drawn(figure))]
     for side, rows, name in zip(sides, found.strangers, "AB", strict=True):
