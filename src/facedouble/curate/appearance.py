@@ -195,17 +195,18 @@ def fit_lamp(normals: NDArray[Any], brightness: NDArray[Any], weight: NDArray[An
     """
     weight = weight / weight.sum()
     brightness = brightness / max(float((weight * brightness).sum()), 1e-6)
-    shape = _half_cosine(normals @ _LAMPS.T)
-    trust = np.ones_like(brightness)
+    # By moments, and in single precision: a copy of every direction centred takes ten times as long.
+    shape = _half_cosine(normals.astype(np.float32) @ _LAMPS.T.astype(np.float32))
+    square, trust = shape**2, np.ones_like(brightness)
     for _ in range(2):
         part = weight * trust / (weight * trust).sum()
-        middle, mean = part @ shape, float(part @ brightness)
-        centred, rest = shape - middle, brightness - mean
-        variance = part @ centred**2
-        strength = np.clip((part * rest) @ centred / (variance + 1e-4), 0, mean / np.maximum(middle, 1e-6))
-        error = part @ rest**2 - 2 * strength * ((part * rest) @ centred) + strength**2 * variance
-        best = int(error.argmin())
-        off = np.abs(rest - strength[best] * centred[:, best])
+        mean = float(part @ brightness)
+        weights = np.stack([part, part * brightness]).astype(np.float32)
+        middle, both = (weights @ shape).astype(np.float64)
+        common, variance = both - mean * middle, np.maximum(weights[0] @ square - middle**2, 0)
+        strength = np.clip(common / (variance + 1e-4), 0, mean / np.maximum(middle, 1e-6))
+        best = int((strength**2 * variance - 2 * strength * common).argmin())
+        off = np.abs(brightness - mean - strength[best] * (shape[:, best] - middle[best]))
         trust = np.minimum(1, 1.5 * max(float(np.median(off)), 0.01) / np.maximum(off, 1e-6))
     even = max(mean - strength[best] * middle[best], 0.0)
     return np.asarray(_LAMPS[best] * strength[best] / max(strength[best] + even, 1e-6), np.float32)
