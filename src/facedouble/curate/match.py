@@ -16,9 +16,6 @@ from .compare import ACTIONS, Comparison, ita
 _GOOD, _USABLE = 75, 50
 _LARGEST_PX = 256
 _STEP_PX = 32
-_CLASSES = (
-    (55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (-30, "brown"), (-math.inf, "dark"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -244,7 +241,7 @@ def _words(measure: str, found: Comparison) -> tuple[str, str]:
         return "", "Take one light at a time: leave out the shots lit otherwise, or train longer with --latent 512."
     if measure == "skin_tone":
         tones = [ita(skin) for skin in found.skins]
-        return f" (A {tones[0]:.0f}, {skin_class(tones[0])}; B {tones[1]:.0f}, {skin_class(tones[1])}, as filmed)", (
+        return f" (as filmed: A {tones[0]:.0f}, B {tones[1]:.0f}; {'B' if tones[1] < tones[0] else 'A'} is darker)", (
             "Correct exposure and white balance of both clips first; if they still differ, B's skin will look like "
             "A's on the face and hands, neck and ears stay A's."
         )
@@ -315,7 +312,7 @@ def recommend(found: Comparison, verdicts: dict[str, str]) -> tuple[tuple[str, .
         reasons.append("--until plateau: so few distinct faces are soon learned by heart.")
     if "bad" in (verdicts["light_spread"], verdicts["steep"]):
         options += ["--latent", "512"]
-        reasons.append("--latent 512: the sets are varied in light or angle, and the code must hold that.")
+        reasons.append("--latent 512: so varied in light or angle, the sets may need a larger code (not measured).")
     return tuple(options), tuple(reasons)
 
 
@@ -361,11 +358,6 @@ def _from(lamp: NDArray[np.float64]) -> str:
     if abs(high) > 12:
         words.append(f"{abs(high):.0f} degrees {'above' if high > 0 else 'below'}")
     return "from " + " and ".join(words) if words else "from the front"
-
-
-def skin_class(angle: float) -> str:
-    """The class of skin that an ITA in degrees falls into; Del Bino & Bernerd 2013."""
-    return next((name for bound, name in _CLASSES if angle > bound), "unknown")
 
 
 def shape_in_words(found: Comparison) -> str:

@@ -285,20 +285,12 @@ def _skin(found: Comparison) -> list[Shown]:
         axes[1].scatter(skin[:, 1], skin[:, 2], s=6, color=colour, alpha=0.4, linewidths=0)
         mean = skin.mean(0) if len(skin) else np.array([0, 0, 0], np.float32)
         swatches.append(np.clip(cv2.cvtColor(mean[None, None].astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1))
-    for bound in (55, 41, 28, 10, -30):
-        axes[0].axvline(bound, color="#999", linestyle=":", linewidth=1)
     axes[0].set(title="tone", xlabel="ITA, degrees (light to the right)", ylabel="faces")
     axes[0].legend(fontsize=8, loc="upper left")
     axes[1].set(title="hue", xlabel="a* (red)", ylabel="b* (yellow)", aspect="equal", adjustable="datalim")
     axes[2].imshow(np.concatenate(swatches, 1))
     axes[2].set(title="mean of the lit skin, as filmed", xticks=(0, 1), xticklabels=("A", "B"), yticks=())
-    return [
-        Shown(
-            "skin",
-            "Skin in the light, off shadow and shine. Dotted: the borders of the classes of skin.",
-            _drawn(figure),
-        )
-    ]
+    return [Shown("skin", "Skin in the light, off shadow and shine.", _drawn(figure))]
 
 
 def _shape(found: Comparison) -> list[Shown]:
