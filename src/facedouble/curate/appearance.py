@@ -195,8 +195,9 @@ def fit_lamp(normals: NDArray[Any], brightness: NDArray[Any], weight: NDArray[An
     """
     weight = weight / weight.sum()
     brightness = brightness / max(float((weight * brightness).sum()), 1e-6)
-    # By moments, and in single precision: a copy of every direction centred takes ten times as long.
-    shape = _half_cosine(normals.astype(np.float32) @ _LAMPS.T.astype(np.float32))
+    # By moments, and in single precision: a copy of every direction centred takes ten times as long. By einsum, as this
+    # is called from several threads, and those of a matrix product would wait for each other.
+    shape = _half_cosine(np.einsum("ki,ni->kn", normals.astype(np.float32), _LAMPS.astype(np.float32)))
     square, trust = shape**2, np.ones_like(brightness)
     for _ in range(2):
         part = weight * trust / (weight * trust).sum()
