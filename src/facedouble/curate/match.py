@@ -143,8 +143,8 @@ GOALS = (
     Goal("blocks", "blocks of compression", "{:.2f}x at their borders", 1, 1.1, 1.3, 2, False,
          "1 is none (rendered takes: 0.97); a tenth more than between blocks is still texture, a third is a grid"),
     Goal("distinct", "distinct faces in the smaller set", "{:.0f}", 1000, 100, 30, 6, True,
-         "1,000 to 10,000 are the field's advice (faceswap's training guide); 139 and 144 rendered ones gave a swap "
-         "that is judged good (benchmarks, easy); training refuses under 30"),
+         "1,000 to 10,000 are the field's advice (faceswap's training guide); 139 and 169 rendered ones gave a swap "
+         "nearer to B in all frames, expression r 0.89 (benchmarks, easy); training refuses under 30"),
     Goal("strangers", "somebody else's faces", "{:.0f}% of the worse set", 0, 1, 5, 8, True,
          "as `faces prune` finds them; 1 in 100 is what the descriptor itself errs by (dlib: 99.4% on LFW), "
          "1 in 20 is learned as part of the person"),
