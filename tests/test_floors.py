@@ -20,8 +20,8 @@ INSIDE = {
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [
-        "faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order", "prune", "part",
-        "appearance", "compare", "match", "match_report",
+        "faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order", "prune",
+        "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
