@@ -18,9 +18,11 @@ FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
-    "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
-    "curate": ["faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order",
-               "prune", "part"],
+    "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
+    "curate": [
+        "faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order", "prune",
+        "part", "appearance", "compare", "match", "match_report",
+    ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],

@@ -121,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
 
     _faces_command(verbs)
 
+    match = _command(
+        verbs, "match", commands.match, "are two face sets a good pair, what will go wrong, what to film instead"
+    )
+    match.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
+    match.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
+    match.add_argument("-o", "--output", type=_named, help="folder for the report (default: B-on-A.match here)")
+    match.add_argument("--preset", choices=["compact", "classic"], default="compact", help="that would be trained")
+    match.add_argument("--size", type=int, metavar="PX", help="side of the network's picture that would be trained")
+    match.add_argument("--json", action="store_true", help="print the answer as JSON instead of a table")
+    match.add_argument("--workers", type=int, metavar="N", help="faces looked at side by side (default: one a core)")
+
     train = _command(verbs, "train", commands.train, "two face sets into a model; goes on with one that is there")
     train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")

@@ -175,6 +175,23 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
     return 130 if stopped.is_set() else 0
 
 
+def match(options: argparse.Namespace, _stopped: Flag) -> None:
+    from . import stages
+    from .console import print_match
+    from .curate.faceset import FaceSet
+    from .recipes import TrainRecipe
+
+    recipe = TrainRecipe.of(options.preset, **({"size_px": options.size} if options.size else {}))
+    sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
+    names = [folder.resolve().name for folder in (options.faces_b, options.faces_a)]
+    folder = options.output or Path(f"{'-on-'.join(names)}.match")
+    found = _listen(stages.match(sets, folder, recipe, _workers(options)), options)
+    if options.json:
+        print((folder / "report.json").read_text(), end="")
+    else:
+        print_match(found)
+
+
 def convert(options: argparse.Namespace, _stopped: Flag) -> None:
     recipe = _convert_recipe(options)
     device, workers = _machine(options)

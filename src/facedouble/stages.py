@@ -17,9 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from . import __version__
-from .curate import people
+from .curate import match_report, people, quality
+from .curate.appearance import MOST_FACES, look_at, sampled_rows
 from .curate.collect import collect
+from .curate.compare import Comparison
+from .curate.compare import Side as Seen
 from .curate.faceset import FaceSet
+from .curate.match import Match, judge_pair
 from .device import Device
 from .errors import FaceError, InputError, ModelError
 from .events import Event, Finished, Note, Progress
@@ -49,6 +53,8 @@ from .swap.face import Swapper
 from .swap.label import START_S, Label, around
 
 Stage = Generator[Event, None, Any]
+_AT_A_GLANCE = 300
+"""faces a side looked at before training"""
 
 
 def extract(
@@ -154,6 +160,48 @@ def identity_in(example: Path) -> NDArray[np.float32]:
     return mean_embedding(np.array(found))
 
 
+def match(sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int) -> Generator[Event, None, Match]:
+    """Say whether two face sets are a good pair, and write report.html, report.json and pictures/ into `folder`.
+
+    At most 2000 faces a side are looked at, spread evenly over the set. Raises FaceError where a set has no crops.
+    """
+    answer, page = yield from _looked_at(sets, folder, recipe, workers, MOST_FACES)
+    yield Finished(page, "report")
+    return answer
+
+
+def _looked_at(
+    sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int, most: int
+) -> Generator[Progress | Note, None, tuple[Match, Path]]:
+    sides = []
+    for side in SIDES:
+        consent.check(sets[side].consent, dt.date.today())
+        rows = sampled_rows(sets[side], most)
+        if not len(rows):
+            raise FaceError(f"{sets[side].path}: no crops left in it. Extract it again.")
+        measured = yield from quality.measure(sets[side], workers)
+        sides.append(Seen(sets[side], measured, (yield from look_at(sets[side], rows, recipe, workers))))
+    found = Comparison.of(sides[0], sides[1], recipe)
+    answer = judge_pair(found)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return answer, match_report.write(folder, answer, found)
+
+
+def _advise(sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int) -> Generator[Event, None, None]:
+    """A note on the pair before training, from a glance at it. Whatever happens, training goes on."""
+    try:
+        answer, page = yield from _looked_at(sets, folder, recipe, workers, _AT_A_GLANCE)
+    except Exception as error:  # advice is not worth an hour of somebody's training
+        yield Note(f"the pair could not be looked at before training ({error})", warning=True)
+        return
+    poor = "".join(f"; {one.name}: {one.found} ({one.verdict})" for one in answer.worst[:3])
+    yield Note(
+        f"this pair: {answer.overall:.0f} of 100, {answer.verdict}{poor}. More: {page}",
+        warning=answer.verdict == "bad",
+    )
+
+
 def train(
     sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
 ) -> Generator[Event, None, Path]:
@@ -182,6 +230,8 @@ def train(
         trained = _with_footage_of(before, trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
+    if not (model / "match").exists():
+        yield from _advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
     if stop():
         return model

@@ -49,9 +49,9 @@ def people(faces: Faces, same_person: float = SAME_PERSON) -> list[Person]:
         if not rows.any():
             continue
         samples = faces.embedding[rows]
-        mine = faces[faces.track == numbers[order]]
+        mine = np.flatnonzero(faces.track == numbers[order])
         near = [
-            np.inf if _elsewhere(mine, faces[np.isin(faces.track, tracks)]) > _ELSEWHERE
+            np.inf if _elsewhere(faces, mine, np.flatnonzero(np.isin(faces.track, tracks))) > _ELSEWHERE
             else float(distance(mean_embedding(samples), np.mean(theirs, axis=0))[0])
             for tracks, _, theirs in found
         ]  # fmt: skip
@@ -66,13 +66,13 @@ def people(faces: Faces, same_person: float = SAME_PERSON) -> list[Person]:
     return sorted(result, key=lambda person: -person.faces)
 
 
-def _elsewhere(track: Faces, person: Faces) -> float:
-    """The share of a track's frames in which a person is seen too, but at another place: nobody is in two at once. A
-    face that is found twice for a moment is at one place: within half a face width, the tracker's own line."""
-    _, rows, others = np.intersect1d(track.frame, person.frame, return_indices=True)
-    middle, other = ((faces.box[:, :2] + faces.box[:, 2:]) / 2 for faces in (track[rows], person[others]))
-    width = track.box[rows, 2] - track.box[rows, 0]
-    return float((np.linalg.norm(middle - other, axis=1) > width / 2).sum() / len(track))
+def _elsewhere(faces: Faces, track: NDArray[np.int64], person: NDArray[np.int64]) -> float:
+    """The share of a track's rows in whose frames a person's rows show them too, but at another place: nobody is in two
+    at once. A face that is found twice for a moment is at one: within half a face width, the tracker's own line."""
+    _, mine, theirs = np.intersect1d(faces.frame[track], faces.frame[person], return_indices=True)
+    box, other = faces.box[track[mine]], faces.box[person[theirs]]
+    apart = np.linalg.norm(box[:, :2] + box[:, 2:] - other[:, :2] - other[:, 2:], axis=1) / 2
+    return float((apart > (box[:, 2] - box[:, 0]) / 2).sum() / len(track))
 
 
 def pick(
