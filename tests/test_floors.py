@@ -25,6 +25,7 @@ INSIDE = {
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
+    "stages": ["work", "extraction", "matching", "training", "conversion", "judging", "swapping"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
 }  # fmt: skip
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]

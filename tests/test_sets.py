@@ -471,7 +471,7 @@ def test_a_set_of_a_range_does_not_decide_what_is_converted(short_a: Path, model
     assert len(part) == 30
     _, trained, _ = checkpoint.load(model_of_both, stages.torch.device("cpu"))
     trained.face_sets["a"]["path"] = str(part.path)
-    events, faces = run(stages._faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
+    events, faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
     assert len(faces) == 40
     assert any(
         isinstance(event, Note) and "kept the person of a's face set (distance 0." in event.text for event in events

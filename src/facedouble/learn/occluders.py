@@ -2,8 +2,8 @@
 
 They are laid over the faces of a face set to teach a network which pixels are face and which are not
 (learn.occlusion). Nothing here is a picture of anything: shapes are capsules and polygons, shaded as if lit, so
-nobody's rights are in them. After Nirkin et al., "On Face Segmentation, Face Swapping, and Face Perception", FG 2018, who put
-pictures of hands and things over faces for the same purpose.
+nobody's rights are in them. After Nirkin et al., "On Face Segmentation, Face Swapping, and Face Perception", FG 2018,
+who put pictures of hands and things over faces for the same purpose.
 """
 
 from __future__ import annotations
