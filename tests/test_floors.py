@@ -12,18 +12,22 @@ ORDER = [
     "project", "weights", "device", "media", "provenance",                  # floor 1: one outside library each
     "find", "curate", "learn", "swap", "judge",                             # floor 2: the verbs
     "stages",                                                               # floor 3
-    "console", "commands", "faces_commands", "cli",                                    # floor 5
+    "review", "console", "commands", "faces_commands", "cli",                          # floor 5
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
-    "curate": ["faceset", "quality", "collect", "subset", "aside", "similar", "sheet", "order", "prune", "part"],
+    "curate": [
+        "faceset", "quality", "collect", "origin", "nudge", "subset", "aside", "similar", "sheet", "order", "prune",
+        "part",
+    ],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
-}
+    "review": ["desk", "server"],
+}  # fmt: skip
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
 
 

@@ -31,7 +31,7 @@ _BIN_DEGREES = 10
 def faces(options: argparse.Namespace, _stopped: Flag) -> None:
     {
         "list": _list, "sort": _sort, "prune": _prune, "restore": _restore, "split": _split, "pick": _pick,
-        "sheet": _sheet,
+        "sheet": _sheet, "review": _review,
     }[options.action](options)  # fmt: skip
 
 
@@ -39,10 +39,12 @@ def _open(options: argparse.Namespace) -> FaceSet:
     """The set, after a move of its pictures that was cut short has been undone."""
     import datetime as dt
 
-    from .curate import aside
+    from .curate import aside, nudge
     from .curate.faceset import FaceSet
     from .provenance import consent
 
+    if nudge.recover(options.faces):
+        _say(f"{options.faces}: an earlier command was stopped while it corrected an alignment; that is done now")
     found = FaceSet.load(options.faces)
     consent.check(found.consent, dt.date.today())
     if moved := aside.recover(found.path):
@@ -55,7 +57,7 @@ def _measured(options: argparse.Namespace) -> tuple[FaceSet, Quality]:
 
     opened = _open(options)
     quality = _listen(measure(opened, _workers(options)), options)
-    if not len(quality.rows()) and options.action != "list":
+    if not len(quality.rows()) and options.action not in ("list", "review"):
         raise FaceError(f"{opened.path}: holds no pictures. See: facedouble faces list {opened.path}")
     return opened, quality
 
@@ -267,6 +269,26 @@ def _sheet(options: argparse.Namespace) -> None:
     print(out)
 
 
+def _review(options: argparse.Namespace) -> None:
+    import webbrowser
+
+    from .review.desk import Desk
+    from .review.server import address, listen, new_token, server_of
+
+    with listen(options.port) as listening:
+        opened, _ = _measured(options)
+        token = new_token()
+        url = address(listening, token)
+        server = server_of(Desk(opened), listening.getsockname()[1], token)
+        print(f"look through {opened.path} at {url}\nCtrl-C here ends it; what was done is kept", flush=True)
+        if not options.no_browser:
+            webbrowser.open(url)
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:  # how it is meant to end
+            print("ended")
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -293,3 +315,10 @@ def limit(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r}: expected 0 or more")
     return value
+
+
+def port(text: str) -> int:
+    """Of a page on this machine."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 65535")
+    return int(text)
