@@ -1,0 +1,531 @@
+"""`facedouble faces review`: what the page may see and do, who may ask for it, and that no set is ever harmed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facedouble.curate import nudge, prune
+from facedouble.curate.faceset import FaceSet
+from facedouble.curate.nudge import Nudge
+from facedouble.curate.order import order
+from facedouble.curate.quality import CACHE, Looks, Quality, measure, quality_of
+from facedouble.events import Progress
+from facedouble.find.crop import aligned
+from facedouble.geometry import align, apply, invert
+from facedouble.media.reader import probe, read
+from facedouble.review import server
+from facedouble.review.desk import Desk
+from support import Picture, command, pictures, run
+
+TOKEN = "a-token-of-a-test"
+
+
+@pytest.fixture
+def copy(faces_a: FaceSet, tmp_path: Path) -> FaceSet:
+    """A set of one's own: 40 crops of 128 px."""
+    return FaceSet.load(Path(shutil.copytree(faces_a.path, tmp_path / "faces")))
+
+
+class Page:
+    """What a browser does, without one."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(
+        self, path: str, body: Any = None, token: str = TOKEN, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, http.client.HTTPMessage]:
+        """Status, content (JSON, or bytes) and headers; a POST where there is a body (JSON, or raw bytes)."""
+        asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        kind = {} if body is None else {"content-type": "application/json"}
+        try:
+            asked.request("GET" if body is None else "POST", f"/{token}{path}", content, {**kind, **(headers or {})})
+            answer = asked.getresponse()
+            told = answer.read()
+        finally:
+            asked.close()
+        is_json = answer.headers["content-type"] == "application/json"
+        return answer.status, json.loads(told) if is_json else told, answer.headers
+
+    def get(self, path: str) -> Any:
+        status, told, _ = self.ask(path)
+        assert status == 200, told
+        return told
+
+    def post(self, path: str, **body: Any) -> Any:
+        status, told, _ = self.ask(path, body)
+        assert status == 200, told
+        return told
+
+    def trouble(self, path: str, body: Any = None) -> str:
+        status, told, _ = self.ask(path, body)
+        assert status >= 400
+        return str(told["error"])
+
+    def picture(self, path: str) -> Picture:
+        encoded = np.frombuffer(self.get(path), np.uint8)
+        return np.asarray(cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+@contextmanager
+def served(faces: FaceSet) -> Iterator[Page]:
+    with server.listen(None) as listening:
+        port = listening.getsockname()[1]
+        ours = server.server_of(Desk(faces), port, TOKEN)
+        thread = threading.Thread(target=lambda: ours.run(sockets=[listening]))
+        thread.start()
+        try:
+            yield Page(port)
+        finally:
+            ours.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def page(copy: FaceSet) -> Iterator[Page]:
+    with served(copy) as found:
+        yield found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def measured(faces: FaceSet) -> tuple[Quality, int]:
+    """The measures, and how many crops were read for them."""
+    events, quality = run(measure(faces, 2))
+    return quality, max((int(event.done) for event in events if isinstance(event, Progress)), default=0)
+
+
+# --- who may ask ----------------------------------------------------------------------------------------------------
+
+
+def test_only_who_knows_the_token_is_answered(page: Page, copy: FaceSet) -> None:
+    before, dropping = contents(copy.path), {"rows": [1], "reason": "review"}
+    for token in ("", "wrong", TOKEN[:-1], TOKEN + "x", "%C3%A4"):
+        for path, body in (
+            ("/", None),
+            ("/about", None),
+            ("/thumb/1", None),
+            ("/drop", dropping),
+        ):
+            status, told, _ = page.ask(path, body, token=token)
+            assert status == 403 and b"it holds a secret" in told, (token, path)
+    for headers in (
+        {"host": f"evil.example:{page.port}"}, {"host": "127.0.0.1"}, {"host": "127.0.0.1:1"}, {"host": ""},
+        {"origin": "https://evil.example"}, {"origin": "null"}, {"origin": f"http://127.0.0.1:{page.port + 1}"},
+    ):  # fmt: skip
+        status, told, _ = page.ask("/drop", dropping, headers=headers)
+        assert status == 403 and b"for this machine alone" in told, headers
+    assert contents(copy.path) == before
+    ours = f"127.0.0.1:{page.port}"
+    assert page.ask("/about", headers={"host": ours.replace("127.0.0.1", "localhost")})[0] == 200
+    assert page.ask("/drop", dropping, headers={"origin": f"http://{ours}"})[0] == 200
+
+
+def test_only_this_machine_is_listened_to() -> None:
+    with server.listen(None) as listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+        assert server.address(listening, "t") == f"http://127.0.0.1:{listening.getsockname()[1]}/t/"
+    assert len({server.new_token() for _ in range(20)}) == 20 and len(server.new_token()) >= 32
+
+
+def test_no_answer_is_kept_and_the_page_is_whole(page: Page) -> None:
+    for path in ("/", "/page.css", "/page.js", "/about", "/thumb/3"):
+        headers = page.ask(path)[2]
+        assert headers["cache-control"] == "no-store" and "default-src 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer" and headers["x-content-type-options"] == "nosniff"
+    for name in ("/", "/page.css", "/page.js"):
+        text = page.get(name).decode().replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text  # nothing from elsewhere
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/thumb/40", "/thumb/-1", "/thumb/x", "/thumb/1e3", "/thumb/99999999999", "/thumb/..%2fconsent.toml", "/thumb/%00",
+     "/picture/40", "/outlines/40", "/frame/40/0", "/frame/1/x", "/seen/1/1.5", "/preview/41?x=1",
+     "/order?by=yaw&to=40", "/faces.parquet", "/../faceset.json", "/page.py", "/server.py", "/%2e%2e/consent.toml"],
+)  # fmt: skip
+def test_what_is_not_there_is_not_found(page: Page, path: str) -> None:
+    status, told, _ = page.ask(path)
+    assert status == 404 and len(told["error"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/drop", {}, 400), ("/drop", {"rows": []}, 400), ("/drop", {"rows": "all"}, 400), ("/drop", [1], 400),
+        ("/drop", b"{", 400), ("/drop", b"[" * 100_000, 400), ("/drop", {"rows": [1]}, 409),
+        ("/drop", {"rows": [1], "reason": "../crops"}, 409), ("/drop", {"rows": [1, 40], "reason": "review"}, 404),
+        ("/drop", {"rows": [True], "reason": "review"}, 404), ("/drop", {"rows": [1.5], "reason": "review"}, 404),
+        ("/drop", {"rows": ["../x"], "reason": "review"}, 404), ("/drop", b" " * 2_000_001, 413),
+        ("/restore", {"rows": [1]}, 409), ("/undo", {}, 409), ("/nudge", {"rows": [1, 2]}, 400),
+        ("/nudge", {"rows": [1], "x": "far"}, 400), ("/nudge", {"rows": [1], "x": None}, 400),
+        ("/nudge", {"rows": [1], "x": 129}, 409), ("/nudge", {"rows": [1], "x": 1e400}, 409),
+        ("/nudge", {"rows": [1], "turn": "nan"}, 409), ("/nudge", {"rows": [1], "scale": 0}, 409),
+        ("/nudge", {"rows": [1], "scale": -1}, 409), ("/about", {}, 405),
+    ],
+)  # fmt: skip
+def test_bad_questions_get_a_sentence_and_change_nothing(
+    page: Page, copy: FaceSet, path: str, body: Any, status: int
+) -> None:
+    before = contents(copy.path)
+    found, told, _ = page.ask(path, body)
+    assert (found, set(told)) == (status, {"error"}) and 0 < len(told["error"]) < 300
+    assert contents(copy.path) == before
+
+
+def test_a_form_of_another_page_is_no_question(page: Page, copy: FaceSet) -> None:
+    body = json.dumps({"rows": [1], "reason": "review"}).encode()
+    assert page.ask("/drop", body, headers={"content-type": "text/plain"})[0] == 400
+    assert (copy.path / "crops" / "000001.png").exists()
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_told_what_the_commands_say(page: Page, copy: FaceSet) -> None:
+    quality, _ = measured(copy)
+    about = page.get("/about")
+    assert (about["person"], about["size_px"], about["rows"]) == ("a", 128, list(range(40)))
+    assert about["frames"] == copy.faces.frame.tolist() and about["states"] == [""] * 40
+    assert page.get("/measure/sharpness") == pytest.approx(quality.sharpness.tolist(), abs=1e-3)
+    for by in ("frame", "yaw", "away", "duplicates"):
+        found = order(copy, quality, by, None, 0.03)
+        told = page.get(f"/order?by={by}")
+        assert told["rows"] == found.rows.tolist() and told["labels"][5] == found.labels[5].removeprefix(by)
+    assert page.get("/order?by=similarity&to=7")["rows"][0] == 7
+    page.post("/drop", rows=[11], reason="review")
+    left = np.delete(np.arange(40), 11)
+    doomed = prune.choose(quality_of(copy, Looks.load(copy), left), dict.fromkeys(prune.REASONS))
+    assert page.get("/doubts") == {reason: found.rows.tolist() for reason, found in doomed.items()}
+    assert "no measure 'mood'" in page.trouble("/measure/mood")
+    assert "no order 'mood'" in page.trouble("/order?by=mood")
+
+
+def test_pictures_are_of_their_row_wherever_they_are(page: Page, copy: FaceSet) -> None:
+    (copy.path / "crops" / "000004.png").rename(copy.path / "crops" / "00001_yaw-02_000004.png")
+    page.post("/drop", rows=[5], reason="review")
+    for row in (3, 4, 5):
+        file = next(copy.path.rglob(f"*{row:06d}.png"))
+        truth = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB).astype(int)
+        for path in (f"/picture/{row}", f"/thumb/{row}"):
+            assert np.abs(page.picture(path) - truth).mean() < 3
+    next((copy.path / "crops").glob("*000006.png")).unlink()
+    assert page.trouble("/thumb/6") == "000006.png: its picture is gone. Load this page again."
+    (copy.path / "crops" / "000007.png").write_bytes(b"no picture")
+    assert "not a picture, expected 128x128 px" in page.trouble("/thumb/7")
+
+
+def test_a_face_is_seen_in_its_frame_and_the_frames_beside_it(page: Page, copy: FaceSet, short_a: Path) -> None:
+    film = pictures(short_a)
+    for row, step in ((20, 0), (20, -3), (20, 7), (0, 0), (39, 0), (0, 39)):
+        shown = page.picture(f"/frame/{row}/{step}")
+        assert np.abs(shown.astype(int) - film[row + step]).mean() < 3, (row, step)
+        seen = page.get(f"/seen/{row}/{step}")
+        assert (seen["index"], seen["count"], seen["size"]) == (row + step, 40, [512, 512])
+        assert [face["row"] for face in seen["faces"]] == [row + step]
+        assert seen["seconds"] == pytest.approx((row + step) / 24)
+        face = seen["faces"][0]
+        points = copy.faces.points[row + step]
+        np.testing.assert_allclose(face["lines"][0][0], points[10], atol=0.01)
+        # The face square is from brow end to brow end, and two of them lie across a crop of the default coverage.
+        square, crop = np.array(face["square"]), np.array(face["crop"])
+        np.testing.assert_allclose(square.mean(0), crop.mean(0), atol=0.05)
+        assert np.linalg.norm(crop[1] - crop[0]) == pytest.approx(2 * np.linalg.norm(square[1] - square[0]), rel=1e-3)
+        inside = apply(align(points, 1, 1.0), points[[4, 33, 263]]) + 0.5
+        assert (inside > 0).all() and (inside < 1).all()
+    for row, step in ((0, -1), (39, 1), (5, 9999)):
+        for path in ("frame", "seen"):
+            assert "has frames 0 to 39, and no frame" in page.trouble(f"/{path}/{row}/{step}")
+
+
+# --- dropping and restoring -----------------------------------------------------------------------------------------
+
+
+def test_drop_restore_and_undo_lose_nothing(page: Page, copy: FaceSet) -> None:
+    before = contents(copy.path)
+    (copy.path / "crops" / "000004.png").rename(copy.path / "crops" / "00001_yaw-02_000004.png")
+    told = page.post("/drop", rows=[4, 5, 5, 6], reason="review")
+    assert (told["text"], told["rows"], told["states"]) == ("3 faces dropped", [4, 5, 6], ["review"] * 3)
+    assert (copy.path / "aside" / "review" / "00001_yaw-02_000004.png").exists()
+    told = page.post("/drop", rows=[6, 7], reason="not-this-person")  # 6 is aside already, and stays where it is
+    assert (told["rows"], told["states"]) == ([7], ["not-this-person"])
+    assert "none of these faces is in the set" in page.trouble("/drop", {"rows": [7], "reason": "review"})
+    told = page.post("/restore", rows=[4, 7, 8])
+    assert (told["rows"], told["states"]) == ([4, 7], ["", ""])
+    assert "none of these faces is aside" in page.trouble("/restore", {"rows": [8]})
+    about = page.get("/about")
+    assert {row: state for row, state in zip(about["rows"], about["states"], strict=True) if state} == {
+        5: "review", 6: "review"}  # fmt: skip
+    for text, states in (
+        ("undone: 2 faces put back", ["review", "not-this-person"]),
+        ("undone: 1 face put aside as not this person", [""]),
+        ("undone: 3 faces dropped", ["", "", ""]),
+    ):
+        told = page.post("/undo")
+        assert (told["text"], told["states"]) == (text, states)
+    assert page.trouble("/undo", {}) == "there is nothing to undo."
+    (copy.path / "crops" / "00001_yaw-02_000004.png").rename(copy.path / "crops" / "000004.png")
+    assert contents(copy.path) == before
+
+
+def test_what_review_put_aside_restore_puts_back(page: Page, copy: FaceSet, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(copy.path)
+    page.post("/drop", rows=list(range(10, 20)), reason="review")
+    assert len(FaceSet.load(copy.path).rows_with_crops()) == 30
+    assert command("faces", "restore", copy.path, "--reason", "review") == 0
+    assert "10 pictures put back, 0 still aside" in capsys.readouterr().out
+    assert contents(copy.path) == before
+    assert page.trouble("/restore", {"rows": [10]}) == "none of these faces is aside."  # the page hears of it
+
+
+# --- nudging --------------------------------------------------------------------------------------------------------
+
+
+def crop_of(faces: FaceSet, row: int) -> Picture:
+    return FaceSet.load(faces.path).read_crop(row)
+
+
+def test_a_shift_moves_the_crop_by_that_many_pixels(page: Page, copy: FaceSet) -> None:
+    before = copy.read_crop(12).astype(int)
+    told = page.post("/nudge", rows=[12], x=7, y=-4)
+    assert (told["rows"], told["recut"], told["states"]) == ([12], True, [""])
+    after = crop_of(copy, 12).astype(int)
+    moved = before[4:, :-7]  # what was at (x, y) is at (x + 7, y - 4)
+    assert np.abs(after[:-4, 7:] - moved).max() <= 3
+    assert np.abs(after - before).mean() > 3  # and it is no picture that would fit anywhere
+    now = FaceSet.load(copy.path)
+    np.testing.assert_allclose(now.transform[12], copy.transform[12] + [[0, 0, 7], [0, 0, -4]], atol=1e-9)
+    # In the frame the landmarks go the other way, by as much: the lines stay in the crop, the picture moves below.
+    scale = np.sqrt(np.linalg.det(copy.transform[12][:, :2]))
+    np.testing.assert_allclose(
+        np.linalg.norm(now.faces.points[12] - copy.faces.points[12], axis=1), np.hypot(7, 4) / scale, rtol=1e-3
+    )
+    np.testing.assert_allclose(now.faces.pose[12], copy.faces.pose[12], atol=1e-5)
+
+
+@pytest.mark.parametrize("by", [Nudge(3, 5), Nudge(turn=0.2), Nudge(scale=1.15), Nudge(-6, 2, -0.1, 0.9)])
+def test_landmarks_and_crop_stay_one(copy: FaceSet, by: Nudge) -> None:
+    now = nudge.nudged(copy, 12, by)
+    np.testing.assert_allclose(align(now.faces.points[12], 128, 2.0), now.transform[12], atol=2e-3)
+    np.testing.assert_allclose(
+        apply(now.transform[12], now.faces.points[12]), apply(copy.transform[12], copy.faces.points[12]), atol=1e-3
+    )
+    np.testing.assert_allclose(now.faces.box[12][:2], now.faces.points[12].min(0), atol=1e-3)
+    # The middle of the crop is what turns and grows about; a point of the picture lands where the nudge says.
+    middle = np.full((1, 2), 63.5)
+    np.testing.assert_allclose(
+        apply(now.transform[12], apply(invert(copy.transform[12]), middle)), middle + np.array([by.x, by.y]), atol=1e-3
+    )
+    if not by.turn:
+        np.testing.assert_allclose(now.faces.pose[12], copy.faces.pose[12], atol=1e-6)
+    others = np.delete(np.arange(40), 12)
+    for name, column in now.faces.columns().items():
+        np.testing.assert_array_equal(column[others], copy.faces.columns()[name][others], err_msg=name)
+    np.testing.assert_array_equal(now.transform[others], copy.transform[others])
+
+
+def test_the_crop_is_what_extraction_would_have_cut(page: Page, copy: FaceSet, short_a: Path) -> None:
+    preview = page.picture("/preview/20?x=5&y=3&turn=8&scale=1.1")
+    page.post("/nudge", rows=[20], x=5, y=3, turn=8, scale=1.1)
+    now = FaceSet.load(copy.path)
+    frame = next(read(probe(short_a), 20, 21))
+    truth, _ = aligned(frame.pixels, now.faces.points[20], 128, 2.0)
+    found = now.read_crop(20).astype(int)
+    assert np.abs(found - truth).max() <= 2
+    assert np.abs(found - preview).mean() < 2  # lossy, else what was shown
+    # Turned clockwise in the crop: the head was found too far clockwise in the frame.
+    assert np.degrees(copy.faces.pose[20, 2] - now.faces.pose[20, 2]) == pytest.approx(8, abs=1)
+    quality, looked_at = measured(now)
+    assert looked_at == 0 and quality.sharpness[20] == pytest.approx(now.sharpness[20])
+    (copy.path / CACHE).unlink()
+    again, looked_at = measured(now)
+    assert looked_at == 40
+    for name, column in vars(again).items():
+        np.testing.assert_allclose(column, getattr(quality, name), atol=1e-4, err_msg=name)
+
+
+def test_a_nudge_is_undone_to_the_byte(page: Page, copy: FaceSet) -> None:
+    before = contents(copy.path)
+    for by in ({"x": 9}, {"turn": -5}, {"scale": 1.2}):
+        page.post("/nudge", rows=[12], **by)
+    page.post("/drop", rows=[12], reason="review")
+    assert "none of these faces is in the set" in page.trouble("/nudge", {"rows": [12], "x": 1})
+    for _ in range(4):
+        page.post("/undo")
+    after = contents(copy.path)
+    assert after == before  # the table too: it is written the same way
+    assert sorted(after) == sorted(before)
+
+
+def test_without_the_clip_a_nudge_says_so(page: Page, copy: FaceSet, short_b: Path) -> None:
+    clip = Path(copy.source.path)
+    kept = clip.rename(clip.with_suffix(".kept"))
+    before = contents(copy.path)
+    try:
+        for path, body in (
+            ("/nudge", {"rows": [3], "x": 2}),
+            ("/preview/3?x=2", None),
+            ("/frame/3/0", None),
+            ("/seen/3/0", None),
+        ):
+            assert page.trouble(path, body) == (
+                f"{clip}: is no longer there, and the faces were cut from it. Put the clip back under that name."
+            )
+        shutil.copyfile(short_b, clip)
+        assert "has changed since the faces were cut from it" in page.trouble("/nudge", {"rows": [3], "x": 2})
+        clip.write_bytes(b"no film")
+        assert "is not a video file" in page.trouble("/seen/3/0")
+    finally:
+        kept.replace(clip)
+    assert contents(copy.path) == before
+    assert page.post("/nudge", rows=[3], x=2)["recut"]  # once it is there again
+
+
+def test_a_table_changed_by_another_program_is_not_overwritten(page: Page, copy: FaceSet) -> None:
+    page.post("/nudge", rows=[3], x=2)
+    other = FaceSet.load(copy.path)
+    replace(other, sharpness=other.sharpness + 1).save()
+    before = contents(copy.path)
+    for path, body in (("/nudge", {"rows": [4], "x": 2}), ("/undo", {})):
+        assert "was changed by another program. End this review" in page.trouble(path, body)
+    assert contents(copy.path) == before
+
+
+# For each point at which a nudge touches the disk a copy of the set, in which it is killed at that point; in the last
+# one it comes to its end.
+KILLED = """
+import os, shutil, signal, sys
+import cv2, psutil, pyarrow.parquet, tomllib  # once, and not in each copy
+from pathlib import Path
+from facedouble.curate import nudge
+from facedouble.curate.collect import png
+from facedouble.curate.faceset import FaceSet
+from facedouble.curate.quality import Looks
+
+def counted(work):
+    def step(*given, **named):
+        global steps
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return work(*given, **named)
+    return step
+
+for point in range(100):
+    folder = Path(shutil.copytree(sys.argv[1], Path(sys.argv[2]) / str(point)))
+    child = os.fork()
+    if not child:
+        steps = point
+        faces = FaceSet.load(folder)
+        looks, moved = Looks.load(faces), nudge.nudged(faces, 12, nudge.Nudge(5, 0))
+        picture = png(faces.read_crop(12)[::-1])
+        for name in ("replace", "rename", "unlink", "mkdir", "write_bytes"):
+            setattr(Path, name, counted(getattr(Path, name)))
+        for name in ("fsync", "unlink", "rmdir"):
+            setattr(os, name, counted(getattr(os, name)))
+        nudge.keep(moved, 12, picture, looks)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    if not status:
+        break
+"""
+
+
+def test_kill_at_any_point_leaves_a_whole_set(
+    copy: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = tmp_path / "killed"
+    subprocess.run([sys.executable, "-c", KILLED, str(copy.path), str(places)], check=True)
+    old, seen = copy.read_crop(12), []
+    for folder in sorted(places.iterdir(), key=lambda place: int(place.name)):
+        FaceSet.load(folder).read_crop(12)  # even before the next command puts it in order
+        assert command("faces", "list", folder) == 0
+        now = FaceSet.load(folder)
+        moved = bool((now.transform[12] != copy.transform[12]).any())
+        np.testing.assert_array_equal(now.read_crop(12), old[::-1] if moved else old)
+        np.testing.assert_allclose(align(now.faces.points[12], 128, 2.0), now.transform[12], atol=2e-3)
+        assert len(now.rows_with_crops()) == 40 and not (folder / nudge.CHANGED).exists()
+        assert measured(now)[1] == 0
+        seen.append((moved, "stopped while it corrected" in capsys.readouterr().err))
+    # First nothing has happened, then the next command brings it to its end, and at last nothing is left to do.
+    assert seen[-1] == (True, False) and (True, True) in seen and seen[0] == (False, False)
+    assert seen == sorted(seen, key=[(False, False), (True, True), (True, False)].index) and len(seen) > 10
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command in a process of its own, and the address it printed."""
+    line = [sys.executable, "-m", "facedouble.cli", "faces", "review", *map(str, arguments), "--no-browser"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().rpartition(" at ")[2].strip()
+        finally:
+            process.kill()
+
+
+def test_the_command_prints_an_address_and_ends_at_ctrl_c(copy: FaceSet) -> None:
+    with started(copy.path) as (process, url):
+        host, token, rest = url.removeprefix("http://").split("/")
+        assert host.startswith("127.0.0.1:") and len(token) >= 32 and rest == ""
+        page = Page(int(host.rpartition(":")[2]))
+        assert page.ask("/about", token=token)[1]["person"] == "a"
+        assert page.ask("/drop", {"rows": [2], "reason": "review"}, token=token)[0] == 200
+        # A browser keeps its connection: the end does not wait for it.
+        with socket.create_connection(("127.0.0.1", page.port)):
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+    assert process.returncode == 0 and out.endswith("ended\n") and err == ""
+    assert len(FaceSet.load(copy.path).rows_with_crops()) == 39
+
+
+def test_a_killed_server_leaves_the_set_whole(copy: FaceSet) -> None:
+    before = contents(copy.path)
+    with started(copy.path) as (process, url):
+        host, token, _ = url.removeprefix("http://").split("/")
+        page = Page(int(host.rpartition(":")[2]))
+        process_dies = threading.Timer(0.05, process.kill)
+        process_dies.start()
+        with pytest.raises((OSError, http.client.HTTPException)):
+            for _ in range(1000):
+                page.ask("/drop", {"rows": list(range(30)), "reason": "review"}, token=token)
+                page.ask("/undo", {}, token=token)
+        process.wait(10)
+    assert command("faces", "list", copy.path) == 0
+    assert command("faces", "restore", copy.path) == 0
+    assert contents(copy.path) == before
+
+
+def test_mistakes_of_the_command(copy: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert command("faces", "review", copy.path, "--no-browser", "--port", port) == 1
+        assert f"--port {port}: cannot be listened on" in capsys.readouterr().err
+    for wrong in ("0", "65536", "http", "-1"):
+        assert command("faces", "review", copy.path, "--port", wrong) == 2
+    assert command("faces", "review", tmp_path / "none") == 1
+    assert "not a face set. Make one with" in capsys.readouterr().err
