@@ -20,8 +20,8 @@ INSIDE = {
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [
-        "faceset", "quality", "collect", "origin", "nudge", "subset", "aside", "similar", "sheet", "order", "prune",
-        "part",
+        "faceset", "quality", "collect", "origin", "change", "nudge", "subset", "give", "aside", "similar", "sheet",
+        "order", "prune", "part",
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],

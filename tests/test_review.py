@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
 
-from facedouble.curate import nudge, prune
+from facedouble.curate import prune
 from facedouble.curate.faceset import FaceSet
-from facedouble.curate.nudge import Nudge
 from facedouble.curate.order import order
 from facedouble.curate.quality import CACHE, Looks, Quality, measure, quality_of
 from facedouble.events import Progress
 from facedouble.find.crop import aligned
-from facedouble.geometry import align, apply, invert
+from facedouble.geometry import align, apply
 from facedouble.media.reader import probe, read
 from facedouble.review import server
 from facedouble.review.desk import Desk
-from support import Picture, command, pictures, run
+from support import Picture, command, contents, pictures, run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
 
 TOKEN = "a-token-of-a-test"
 
@@ -85,10 +90,10 @@ class Page:
 
 
 @contextmanager
-def served(faces: FaceSet) -> Iterator[Page]:
+def served(faces: FaceSet, *others: FaceSet) -> Iterator[Page]:
     with server.listen(None) as listening:
         port = listening.getsockname()[1]
-        ours = server.server_of(Desk(faces), port, TOKEN)
+        ours = server.server_of(Desk(faces, others), port, TOKEN)
         thread = threading.Thread(target=lambda: ours.run(sockets=[listening]))
         thread.start()
         try:
@@ -103,10 +108,6 @@ def served(faces: FaceSet) -> Iterator[Page]:
 def page(copy: FaceSet) -> Iterator[Page]:
     with served(copy) as found:
         yield found
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def measured(faces: FaceSet) -> tuple[Quality, int]:
@@ -158,20 +159,19 @@ def test_no_answer_is_kept_and_the_page_is_whole(page: Page) -> None:
         assert "://" not in text  # nothing from elsewhere
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/thumb/40", "/thumb/-1", "/thumb/x", "/thumb/1e3", "/thumb/99999999999", "/thumb/..%2fconsent.toml", "/thumb/%00",
-     "/picture/40", "/outlines/40", "/frame/40/0", "/frame/1/x", "/seen/1/1.5", "/preview/41?x=1",
-     "/order?by=yaw&to=40", "/faces.parquet", "/../faceset.json", "/page.py", "/server.py", "/%2e%2e/consent.toml"],
-)  # fmt: skip
-def test_what_is_not_there_is_not_found(page: Page, path: str) -> None:
-    status, told, _ = page.ask(path)
-    assert status == 404 and len(told["error"]) < 200
+def test_what_is_not_there_is_not_found(page: Page) -> None:
+    for path in (
+        "/thumb/40", "/thumb/-1", "/thumb/x", "/thumb/1e3", "/thumb/99999999999", "/thumb/..%2fconsent.toml",
+        "/thumb/%00", "/picture/40", "/outlines/40", "/frame/40/0", "/frame/1/x", "/seen/1/1.5", "/preview/41?x=1",
+        "/order?by=yaw&to=40", "/faces.parquet", "/../faceset.json", "/server.py", "/%2e%2e/consent.toml", "/page.py",
+    ):  # fmt: skip
+        status, told, _ = page.ask(path)
+        assert status == 404 and len(told["error"]) < 200, path
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
+def test_bad_questions_get_a_sentence_and_change_nothing(page: Page, copy: FaceSet) -> None:
+    before = contents(copy.path)
+    questions: list[tuple[str, Any, int]] = [
         ("/drop", {}, 400), ("/drop", {"rows": []}, 400), ("/drop", {"rows": "all"}, 400), ("/drop", [1], 400),
         ("/drop", b"{", 400), ("/drop", b"[" * 100_000, 400), ("/drop", {"rows": [1]}, 409),
         ("/drop", {"rows": [1], "reason": "../crops"}, 409), ("/drop", {"rows": [1, 40], "reason": "review"}, 404),
@@ -182,14 +182,10 @@ def test_what_is_not_there_is_not_found(page: Page, path: str) -> None:
         ("/nudge", {"rows": [1], "x": 129}, 409), ("/nudge", {"rows": [1], "x": 1e400}, 409),
         ("/nudge", {"rows": [1], "turn": "nan"}, 409), ("/nudge", {"rows": [1], "scale": 0}, 409),
         ("/nudge", {"rows": [1], "scale": -1}, 409), ("/about", {}, 405),
-    ],
-)  # fmt: skip
-def test_bad_questions_get_a_sentence_and_change_nothing(
-    page: Page, copy: FaceSet, path: str, body: Any, status: int
-) -> None:
-    before = contents(copy.path)
-    found, told, _ = page.ask(path, body)
-    assert (found, set(told)) == (status, {"error"}) and 0 < len(told["error"]) < 300
+    ]  # fmt: skip
+    for path, body, status in questions:
+        found, told, _ = page.ask(path, body)
+        assert (found, set(told)) == (status, {"error"}) and 0 < len(told["error"]) < 300, (path, str(body)[:80])
     assert contents(copy.path) == before
 
 
@@ -323,27 +319,6 @@ def test_a_shift_moves_the_crop_by_that_many_pixels(page: Page, copy: FaceSet) -
     np.testing.assert_allclose(now.faces.pose[12], copy.faces.pose[12], atol=1e-5)
 
 
-@pytest.mark.parametrize("by", [Nudge(3, 5), Nudge(turn=0.2), Nudge(scale=1.15), Nudge(-6, 2, -0.1, 0.9)])
-def test_landmarks_and_crop_stay_one(copy: FaceSet, by: Nudge) -> None:
-    now = nudge.nudged(copy, 12, by)
-    np.testing.assert_allclose(align(now.faces.points[12], 128, 2.0), now.transform[12], atol=2e-3)
-    np.testing.assert_allclose(
-        apply(now.transform[12], now.faces.points[12]), apply(copy.transform[12], copy.faces.points[12]), atol=1e-3
-    )
-    np.testing.assert_allclose(now.faces.box[12][:2], now.faces.points[12].min(0), atol=1e-3)
-    # The middle of the crop is what turns and grows about; a point of the picture lands where the nudge says.
-    middle = np.full((1, 2), 63.5)
-    np.testing.assert_allclose(
-        apply(now.transform[12], apply(invert(copy.transform[12]), middle)), middle + np.array([by.x, by.y]), atol=1e-3
-    )
-    if not by.turn:
-        np.testing.assert_allclose(now.faces.pose[12], copy.faces.pose[12], atol=1e-6)
-    others = np.delete(np.arange(40), 12)
-    for name, column in now.faces.columns().items():
-        np.testing.assert_array_equal(column[others], copy.faces.columns()[name][others], err_msg=name)
-    np.testing.assert_array_equal(now.transform[others], copy.transform[others])
-
-
 def test_the_crop_is_what_extraction_would_have_cut(page: Page, copy: FaceSet, short_a: Path) -> None:
     preview = page.picture("/preview/20?x=5&y=3&turn=8&scale=1.1")
     page.post("/nudge", rows=[20], x=5, y=3, turn=8, scale=1.1)
@@ -411,66 +386,38 @@ def test_a_table_changed_by_another_program_is_not_overwritten(page: Page, copy:
     assert contents(copy.path) == before
 
 
-# For each point at which a nudge touches the disk a copy of the set, in which it is killed at that point; in the last
-# one it comes to its end.
-KILLED = """
-import os, shutil, signal, sys
-import cv2, psutil, pyarrow.parquet, tomllib  # once, and not in each copy
-from pathlib import Path
-from facedouble.curate import nudge
-from facedouble.curate.collect import png
-from facedouble.curate.faceset import FaceSet
-from facedouble.curate.quality import Looks
-
-def counted(work):
-    def step(*given, **named):
-        global steps
-        steps -= 1
-        if steps < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return work(*given, **named)
-    return step
-
-for point in range(100):
-    folder = Path(shutil.copytree(sys.argv[1], Path(sys.argv[2]) / str(point)))
-    child = os.fork()
-    if not child:
-        steps = point
-        faces = FaceSet.load(folder)
-        looks, moved = Looks.load(faces), nudge.nudged(faces, 12, nudge.Nudge(5, 0))
-        picture = png(faces.read_crop(12)[::-1])
-        for name in ("replace", "rename", "unlink", "mkdir", "write_bytes"):
-            setattr(Path, name, counted(getattr(Path, name)))
-        for name in ("fsync", "unlink", "rmdir"):
-            setattr(os, name, counted(getattr(os, name)))
-        nudge.keep(moved, 12, picture, looks)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), status
-    if not status:
-        break
-"""
+# --- giving to another person ---------------------------------------------------------------------------------------
 
 
-def test_kill_at_any_point_leaves_a_whole_set(
-    copy: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    places = tmp_path / "killed"
-    subprocess.run([sys.executable, "-c", KILLED, str(copy.path), str(places)], check=True)
-    old, seen = copy.read_crop(12), []
-    for folder in sorted(places.iterdir(), key=lambda place: int(place.name)):
-        FaceSet.load(folder).read_crop(12)  # even before the next command puts it in order
-        assert command("faces", "list", folder) == 0
-        now = FaceSet.load(folder)
-        moved = bool((now.transform[12] != copy.transform[12]).any())
-        np.testing.assert_array_equal(now.read_crop(12), old[::-1] if moved else old)
-        np.testing.assert_allclose(align(now.faces.points[12], 128, 2.0), now.transform[12], atol=2e-3)
-        assert len(now.rows_with_crops()) == 40 and not (folder / nudge.CHANGED).exists()
-        assert measured(now)[1] == 0
-        seen.append((moved, "stopped while it corrected" in capsys.readouterr().err))
-    # First nothing has happened, then the next command brings it to its end, and at last nothing is left to do.
-    assert seen[-1] == (True, False) and (True, True) in seen and seen[0] == (False, False)
-    assert seen == sorted(seen, key=[(False, False), (True, True), (True, False)].index) and len(seen) > 10
+def test_faces_are_moved_to_the_other_person_and_back(pair: tuple[FaceSet, FaceSet]) -> None:
+    mine, other = pair
+    (mine.path / "crops" / "000003.png").rename(mine.path / "crops" / "00009_yaw-02_000003.png")
+    crops = {row: mine.read_crop(row) for row in (3, 5)}
+    before = contents(mine.path.parent)
+    with served(mine, other) as page:
+        assert page.get("/about")["others"] == ["z: other"]
+        assert "there is no other set 1; 1 were named" in page.trouble("/give", {"rows": [3], "to": 1})
+        assert "no whole number" in page.trouble("/give", {"rows": [3]})
+        page.post("/nudge", rows=[5], x=3)
+        told = page.post("/give", rows=[5, 3], to=0)
+        assert (told["text"], told["anew"]) == ("2 faces moved to z", True)
+        now, theirs = FaceSet.load(mine.path), FaceSet.load(other.path)
+        assert now.faces.frame.tolist() == [0, 1, 2, 4, 6, 7, 8, 9]
+        np.testing.assert_array_equal(now.pts, mine.pts[now.faces.frame])
+        assert theirs.faces.frame.tolist() == [3, 5, 30, 31, 32, 33, 34]
+        assert len(now.rows_with_crops()) == 8 and len(theirs.rows_with_crops()) == 7
+        assert (now.consent, theirs.consent, theirs.person) == (mine.consent, other.consent, "z")
+        np.testing.assert_array_equal(theirs.read_crop(0), crops[3])
+        np.testing.assert_array_equal(theirs.faces.points[0], mine.faces.points[3])
+        np.testing.assert_array_equal(theirs.faces.points[2:], other.faces.points)
+        assert measured(now)[1] == measured(theirs)[1] == 0  # their measures went along
+        assert page.get("/about")["frames"] == now.faces.frame.tolist()
+        np.testing.assert_array_equal(page.get("/order?by=frame")["rows"], np.arange(8))
+        assert page.post("/undo")["text"] == "undone: 2 faces moved to z"
+        assert page.post("/undo")["text"] == "undone: alignment corrected"  # of a row that was away meanwhile
+        assert "nothing to undo" in page.trouble("/undo", {})
+    (mine.path / "crops" / "000003.png").rename(mine.path / "crops" / "00009_yaw-02_000003.png")
+    assert contents(mine.path.parent) == before
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -529,3 +476,245 @@ def test_mistakes_of_the_command(copy: FaceSet, tmp_path: Path, capsys: pytest.C
         assert command("faces", "review", copy.path, "--port", wrong) == 2
     assert command("faces", "review", tmp_path / "none") == 1
     assert "not a face set. Make one with" in capsys.readouterr().err
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium or Chrome")
+    flags = [
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync",
+    ]  # fmt: skip
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=chromium, args=flags)
+        yield found
+        found.close()
+
+
+@contextmanager
+def opened(browser: Browser, page: Page, **look: Any) -> Iterator[Tab]:
+    """The page, its first screen there; whatever it complains of fails the test, but for a refusal: Chromium tells its
+    console of each."""
+    tab = browser.new_page(viewport={"width": 1100, "height": 720}, **look)
+    troubles: list[str] = []
+
+    def complain(kind: str, text: str) -> None:
+        if kind == "error" and "409 (Conflict)" not in text:
+            troubles.append(text)
+
+    tab.on("pageerror", lambda error: complain("error", str(error)))
+    tab.on("console", lambda message: complain(message.type, message.text))
+    tab.goto(f"http://127.0.0.1:{page.port}/{TOKEN}/")
+    try:
+        until(lambda: tab.evaluate(SEEN))
+        yield tab
+    finally:
+        tab.close()
+    assert troubles == []
+
+
+SEEN = "() => { const all = [...document.images]; return all.some(i => i.closest('.face')) && " \
+       "all.filter(i => i.getAttribute('src')).every(i => i.complete && i.naturalWidth); }"  # fmt: skip
+"""whether all pictures of the page are there"""
+
+
+def until(holds: Callable[[], Any]) -> None:
+    end = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
+
+
+def press(tab: Tab, *keys: str) -> None:
+    for key in keys:
+        tab.keyboard.press(key)
+
+
+def said(tab: Tab, text: str) -> None:
+    until(lambda: text in (tab.locator("#status").text_content() or ""))
+
+
+def chosen(tab: Tab) -> list[int]:
+    marked = tab.evaluate("() => [...document.querySelectorAll('.face[aria-selected=true]')].map(c => +c.dataset.row)")
+    return sorted(marked)
+
+
+def focused(tab: Tab) -> str:
+    return str(tab.evaluate("() => document.activeElement.id"))
+
+
+def here(tab: Tab) -> int:
+    """The row that the keys act on, as a screen reader is told it."""
+    return int((tab.locator("#gallery").get_attribute("aria-activedescendant") or "").removeprefix("face-"))
+
+
+def test_by_keyboard_alone(browser: Browser, page: Page, copy: FaceSet, tmp_path: Path) -> None:
+    before = contents(copy.path)
+    with opened(browser, page) as tab:
+        assert "40 shown, 0 selected; 40 in the set, 0 aside" in (tab.locator("#count").text_content() or "")
+        wide = tab.evaluate("() => across()")
+        assert wide == 8 and here(tab) == 0
+        # Move and select.
+        press(tab, "ArrowRight", "ArrowRight", "ArrowDown")
+        assert here(tab) == 2 + wide and chosen(tab) == []
+        press(tab, "Space", "Shift+ArrowRight", "Shift+ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft", "Space")
+        assert chosen(tab) == [9, 10, 11, 12]
+        press(tab, "Escape", "End", "Home", "t")
+        assert chosen(tab) == list(range(40)) and here(tab) == 0
+        press(tab, "Escape", "a")
+        assert len(chosen(tab)) == 40
+        press(tab, "Escape", "ArrowRight", "Space", "ArrowRight", "Space")
+        tab.screenshot(path=tmp_path / "selection.png")
+        # Drop, go on where one was, undo.
+        press(tab, "d")
+        said(tab, "2 faces dropped; U undoes it")
+        assert {file.name for file in (copy.path / "aside" / "review").iterdir()} == {"000001.png", "000002.png"}
+        assert here(tab) == 4 and "38 shown" in (tab.locator("#count").text_content() or "")
+        press(tab, "x")
+        said(tab, "1 face put aside as not this person")
+        assert (copy.path / "aside" / "not-this-person" / "000004.png").is_file() and here(tab) == 5
+        # Filter by keys, restore there.
+        press(tab, "/")
+        tab.keyboard.type("dropped")
+        press(tab, "Escape")
+        until(lambda: "3 shown" in (tab.locator("#count").text_content() or ""))
+        assert focused(tab) == "gallery"
+        press(tab, "Home", "r")
+        said(tab, "1 face put back")
+        assert (copy.path / "crops" / "000001.png").is_file()
+        for text in ("undone: 1 face put back", "undone: 1 face put aside", "undone: 2 faces dropped"):
+            press(tab, "u")
+            said(tab, text)
+        press(tab, "u")
+        said(tab, "there is nothing to undo")
+        tab.locator("#show").select_option("")
+        assert contents(copy.path) == before
+
+
+def test_a_nudge_by_keys_shows_what_it_does(browser: Browser, page: Page, copy: FaceSet, tmp_path: Path) -> None:
+    old = copy.read_crop(3).astype(int)
+    with opened(browser, page) as tab:
+        press(tab, "ArrowRight", "ArrowRight", "ArrowRight", "n")
+        until(lambda: tab.locator("#nudge polygon").count() == 18)
+        until(lambda: tab.evaluate(SEEN))
+        press(tab, *["ArrowRight"] * 6, "Shift+ArrowUp", "ArrowDown", "ArrowDown")
+        figures = tab.locator("#nudge-figures")
+        assert figures.text_content() == "as it will be: 6 px across, -8 px down, 0.0° clockwise, 100.0%"
+        until(lambda: "x=6&y=-8&" in (tab.locator("#nudge-after").get_attribute("src") or "") and tab.evaluate(SEEN))
+        tab.screenshot(path=tmp_path / "nudge.png")
+        press(tab, "e", "e", "+", "0", "q", "-")
+        assert figures.text_content() == "as it will be: 0 px across, 0 px down, -0.5° clockwise, 99.0%"
+        press(tab, "0", *["ArrowRight"] * 6, *["ArrowUp"] * 8, "Enter")
+        said(tab, "alignment corrected; U undoes it")
+        until(lambda: tab.locator("dialog:visible").count() == 0 and focused(tab) == "gallery")
+        moved = FaceSet.load(copy.path).read_crop(3).astype(int)
+        assert np.abs(moved[:-8, 6:] - old[8:, :-6]).max() <= 3
+        until(lambda: tab.evaluate(SEEN))
+        assert tab.locator("#face-3 img").get_attribute("src") == "thumb/3?cut=0.1"  # the gallery shows the new one
+        press(tab, "u")
+        said(tab, "undone: alignment corrected")
+        np.testing.assert_array_equal(FaceSet.load(copy.path).read_crop(3), old)
+        press(tab, "n")
+        until(lambda: tab.evaluate(SEEN))
+        press(tab, "ArrowRight", "Escape")
+        assert not tab.locator("#nudge").is_visible() and here(tab) == 3
+        np.testing.assert_array_equal(FaceSet.load(copy.path).read_crop(3), old)
+
+
+def test_the_frame_by_keys(browser: Browser, page: Page, tmp_path: Path) -> None:
+    with opened(browser, page, color_scheme="dark") as tab:
+        press(tab, "ArrowRight", "f")
+        title = tab.locator("#frame-title")
+        until(lambda: title.text_content() == "Frame 1 of 40, 0.04 s, the face's own")
+        until(lambda: tab.evaluate(SEEN))
+        assert tab.locator("#frame polygon").count() == 11  # square, crop and nine outlines
+        tab.screenshot(path=tmp_path / "frame.png")
+        # The drawing lies on the picture: its square's middle is on the face.
+        middle = tab.evaluate("""() => {
+            const box = document.querySelector('#frame .square').getBoundingClientRect();
+            const picture = document.querySelector('#frame-picture').getBoundingClientRect();
+            return [(box.x + box.width / 2 - picture.x) / picture.width, picture.width / picture.height];
+        }""")
+        assert 0.3 < middle[0] < 0.7 and middle[1] == pytest.approx(1, abs=0.01)
+        press(tab, "ArrowRight")
+        until(lambda: title.text_content() == "Frame 2 of 40, 0.08 s, +1 from the face's own")
+        press(tab, "Shift+ArrowRight")
+        until(lambda: title.text_content() == "Frame 12 of 40, 0.50 s, +11 from the face's own")
+        press(tab, "Home")
+        until(lambda: "the face's own" in (title.text_content() or ""))
+        press(tab, "Escape", "?")
+        assert tab.locator("#keys").is_visible()
+        press(tab, "Escape")
+        assert focused(tab) == "gallery"
+
+
+def test_filters_and_orders(browser: Browser, page: Page, copy: FaceSet) -> None:
+    quality, _ = measured(copy)
+    with opened(browser, page) as tab:
+
+        def rows() -> Any:
+            return tab.evaluate("() => shown")
+
+        tab.locator("#order").select_option("yaw")
+        until(lambda: rows() == order(copy, quality, "yaw", None, 0.03).rows.tolist())
+        tab.locator("#reverse").check()
+        until(lambda: rows() == order(copy, quality, "yaw", None, 0.03).rows.tolist()[::-1])
+        tab.locator("#reverse").uncheck()
+        tab.locator("#order").select_option("frame")
+        middle = float(np.median(quality.sharpness))
+        tab.locator("#measure").select_option("sharpness")
+        tab.locator("#from").fill(str(middle))
+        until(lambda: rows() == np.flatnonzero(quality.sharpness >= np.float32(middle)).tolist())
+        tab.locator("#from").fill("")
+        tab.locator("#looking").select_option(label="frontal")
+        until(lambda: rows() == np.flatnonzero(np.abs(quality.yaw) < 20).tolist())
+        tab.locator("#looking").select_option(label="side")
+        until(lambda: rows() == np.flatnonzero(np.abs(quality.yaw) >= 50).tolist())
+        tab.locator("#looking").select_option("")
+        tab.locator("#track").fill("77")
+        until(lambda: rows() == [])
+        assert "No face is like that" in (tab.locator("#nothing").text_content() or "")
+        press(tab, "Escape", "d", "a", "n", "f", "s", "Space", "t", "ArrowRight")  # with nobody there
+        tab.locator("#track").fill("")
+        until(lambda: len(rows()) == 40)
+        doomed = prune.choose(quality, dict.fromkeys(prune.REASONS))
+        tab.locator("#show").select_option("duplicates")
+        until(lambda: rows() == sorted(doomed["duplicates"].rows.tolist()))
+        tab.locator("#show").select_option("")
+        tab.locator("#gallery").focus()
+        press(tab, "Home", "ArrowRight", "s")
+        until(lambda: rows() == order(copy, quality, "similarity", "000001.png", 0.03).rows.tolist())
+
+
+def test_a_large_set_is_not_all_on_the_page(browser: Browser, copy: FaceSet) -> None:
+    many = np.arange(6000) % 40
+    names = [f"{number:06d}.png" for number in range(6000)]
+    shutil.copytree(copy.path / "crops", copy.path / "first")
+    for row, name in zip(many, names, strict=True):
+        if row != int(name[:-4]):
+            os.link(copy.path / "first" / copy.crop[row], copy.path / "crops" / name)
+    large = replace(
+        copy, faces=replace(copy.faces[many], frame=np.arange(6000)), source=replace(copy.source, frames=6000),
+        pts=np.arange(6000), sharpness=copy.sharpness[many], transform=copy.transform[many], crop=names,
+    )  # fmt: skip
+    with served(large) as page, opened(browser, page) as tab:
+
+        def on_page() -> int:
+            return tab.locator(".face").count()
+
+        assert 30 < on_page() < 120
+        press(tab, "End")
+        until(lambda: tab.locator("#face-5999").is_visible() and tab.evaluate(SEEN))
+        assert on_page() < 120 and here(tab) == 5999
+        tab.locator("#face-5990").click()
+        tab.locator("#face-5995").click(modifiers=["Shift"])
+        assert chosen(tab) == list(range(5990, 5996))
+        press(tab, "Home")
+        until(lambda: tab.locator("#face-0").is_visible() and tab.evaluate(SEEN))
+        assert "6 selected" in (tab.locator("#count").text_content() or "")

@@ -243,6 +243,13 @@ def _faces_command(verbs: Any) -> None:
         "review", "look through a set in the browser: filter, sort, drop, restore, correct an alignment, see the frame",
         epilog="Opens a page that only this machine can see; ? in it shows the keys, Ctrl-C in the terminal ends it.",
     )  # fmt: skip
+    review.add_argument(
+        "others",
+        nargs="*",
+        type=Path,
+        metavar="OTHER_SET",
+        help="sets of other people in the same clip, to move faces to",
+    )
     review.add_argument("--port", type=faces_commands.port, metavar="N", help="of the page (default: any that is free)")
     review.add_argument("--no-browser", action="store_true", help="print the address only")
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +36,17 @@ def faces(options: argparse.Namespace, _stopped: Flag) -> None:
     }[options.action](options)  # fmt: skip
 
 
-def _open(options: argparse.Namespace) -> FaceSet:
-    """The set, after a move of its pictures that was cut short has been undone."""
+def _open(path: Path) -> FaceSet:
+    """The set, after what an earlier command left half done was brought to its end or undone."""
     import datetime as dt
 
-    from .curate import aside, nudge
+    from .curate import aside, give
     from .curate.faceset import FaceSet
     from .provenance import consent
 
-    if nudge.recover(options.faces):
-        _say(f"{options.faces}: an earlier command was stopped while it corrected an alignment; that is done now")
-    found = FaceSet.load(options.faces)
+    if give.recover(path):
+        _say(f"{path}: an earlier command was stopped while it changed the set; that is brought to its end now")
+    found = FaceSet.load(path)
     consent.check(found.consent, dt.date.today())
     if moved := aside.recover(found.path):
         _say(f"{found.path}: an earlier command was stopped while it moved pictures; {moved} were put back")
@@ -55,7 +56,7 @@ def _open(options: argparse.Namespace) -> FaceSet:
 def _measured(options: argparse.Namespace) -> tuple[FaceSet, Quality]:
     from .curate.quality import measure
 
-    opened = _open(options)
+    opened = _open(options.faces)
     quality = _listen(measure(opened, _workers(options)), options)
     if not len(quality.rows()) and options.action not in ("list", "review"):
         raise FaceError(f"{opened.path}: holds no pictures. See: facedouble faces list {opened.path}")
@@ -199,7 +200,7 @@ def _print_doomed(doomed: Mapping[str, Any]) -> None:
 def _restore(options: argparse.Namespace) -> None:
     from .curate import aside
 
-    opened = _open(options)
+    opened = _open(options.faces)
     known = aside.counts(opened.path)
     if options.reason is not None and options.reason not in known:
         raise InputError(
@@ -277,9 +278,10 @@ def _review(options: argparse.Namespace) -> None:
 
     with listen(options.port) as listening:
         opened, _ = _measured(options)
+        others = [_open(path) for path in options.others]
         token = new_token()
         url = address(listening, token)
-        server = server_of(Desk(opened), listening.getsockname()[1], token)
+        server = server_of(Desk(opened, others), listening.getsockname()[1], token)
         print(f"look through {opened.path} at {url}\nCtrl-C here ends it; what was done is kept", flush=True)
         if not options.no_browser:
             webbrowser.open(url)

@@ -1,18 +1,9 @@
-"""One face's alignment corrected by hand: its crop recut from the source's frame, and its landmarks moved along.
-
-What changes is first made whole in a folder of its own; one rename decides that it holds, and whatever was not moved to
-its place when the program was killed is moved there by the next command.
-
-FACES/.nudged/   faces.parquet, quality.parquet and crops/NAME.png, there only while they are moved to their places
-"""
+"""One face's alignment corrected by hand: its crop recut from the source's frame, and its landmarks moved along."""
 
 from __future__ import annotations
 
 import math
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +12,10 @@ from ..errors import FaceError, InputError
 from ..faces import Faces
 from ..find.crop import crop_face
 from ..geometry import Array, about, apply, box_around, compose, invert, turned_pose
-from ..project import atomic_folder, output_errors
+from .change import changing, write_table
 from .faceset import FaceSet
-from .quality import CACHE, Looks, in_crop, look, stamp
+from .quality import Looks, in_crop, look, stamp
 
-CHANGED = ".nudged"
 LEAST_SCALE, MOST_SCALE = 0.25, 4.0
 
 
@@ -96,33 +86,12 @@ def keep(faces: FaceSet, row: int, picture: bytes, looks: Looks) -> FaceSet:
     name = faces.pictures().get(row)
     if name is None:
         raise FaceError(f"{faces.path}: the picture of {faces.crop[row] or f'row {row}'} is not in its folder crops.")
-    with atomic_folder(faces.path / CHANGED) as work:
-        (work / "crops").mkdir()
+    sharpness = faces.sharpness.copy()
+    with changing(faces.path) as work:
         file = work / "crops" / name
         file.write_bytes(picture)
         found = look(faces.read_picture(file), in_crop(faces, row), faces.recipe.coverage)
-        sharpness = faces.sharpness.copy()
         sharpness[row] = found.sharpness
-        staged = replace(faces, path=work, sharpness=sharpness)
-        staged.save()
         looks.note(row, found, stamp(file))
-        looks.save(staged)
-        for record in ("faceset.json", "consent.toml"):  # they stay as they are
-            (work / record).unlink()
-    recover(faces.path)
-    return replace(staged, path=faces.path)
-
-
-def recover(folder: Path) -> bool:
-    """Move what a nudge changed to its place in a set's folder; whether there was anything. May be cut short and done
-    again at any point."""
-    changed = folder / CHANGED
-    if not changed.is_dir():
-        return False
-    with output_errors(folder):
-        for file in [*(changed / "crops").glob("*.png"), changed / CACHE, changed / "faces.parquet"]:
-            # Not there any more: moved before the program was killed, or by another program that opened the set.
-            with suppress(FileNotFoundError):
-                file.replace(folder / file.relative_to(changed))
-        shutil.rmtree(changed, ignore_errors=True)
-    return True
+        write_table(replace(faces, sharpness=sharpness), looks, work)
+    return replace(faces, sharpness=sharpness)

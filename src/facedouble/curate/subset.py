@@ -46,10 +46,11 @@ def _write(faces: FaceSet, rows: Iterable[int], folder: Path) -> None:
     (folder / "crops").mkdir()
     pictures = faces.pictures()
     for row in rows:
-        _link(faces.path / "crops" / pictures[int(row)], folder / "crops" / faces.crop[int(row)])
+        link(faces.path / "crops" / pictures[int(row)], folder / "crops" / faces.crop[int(row)])
 
 
-def _link(picture: Path, copy: Path) -> None:
+def link(picture: Path, copy: Path) -> None:
+    """Make `copy` the same picture: a hard link where the disk can."""
     try:
         os.link(picture, copy)
     except OSError:  # another disk, or one without links

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curate import aside, nudge
+from ..curate import aside, give, nudge
 from ..curate.collect import png
 from ..curate.faceset import FaceSet
 from ..curate.nudge import Nudge
@@ -59,6 +59,8 @@ class Change:
     rows: Sequence[int]
     recut: bool = False
     """whether their pictures are others now"""
+    anew: bool = False
+    """whether rows have come or gone, so that all are numbered anew"""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,16 @@ class Desk:
     """Raises FaceError where a picture is gone or cannot be read, InputError for what cannot be asked, OutputError
     where the set cannot be written; the set is then as it was."""
 
-    def __init__(self, faces: FaceSet) -> None:
-        self._faces, self._looks = faces, Looks.load(faces)
+    def __init__(self, faces: FaceSet, others: Sequence[FaceSet] = ()) -> None:
+        """`others` are sets that faces may be given to."""
+        self._others = others
         self._origin, self._footage = Origin(), Lock()
         self._changing = Lock()
         self._done: deque[_Undo] = deque(maxlen=_UNDOABLE)
+        self._take(faces)
+
+    def _take(self, faces: FaceSet) -> None:
+        self._faces, self._looks = faces, Looks.load(faces)
         self._table = _signature(faces)
         self._files = _files(faces)
         # Of those aside too, so that they can be looked through in the same orders.
@@ -108,6 +115,7 @@ class Desk:
             "orders": [name for name in ORDERS if name != "similarity"],
             "measures": {name: f"{known.text}{known.unit and f', {known.unit}'}" for name, known in MEASURES.items()},
             "doubts": list(REASONS),
+            "others": [f"{other.person}: {other.path.name}" for other in self._others],
         }
 
     def states(self, rows: Sequence[int]) -> list[str | None]:
@@ -218,6 +226,23 @@ class Desk:
             self._done.append(_Undo(change, back))
             return change
 
+    def give(self, rows: Collection[int], to: int) -> Change:
+        """Move the faces of these rows into one of the other sets, its number; see curate.give."""
+        if not 0 <= to < len(self._others):
+            raise InputError(f"there is no other set {to}; {len(self._others)} were named when this was started.")
+        with self._changing:
+            self._files = _files(self._faces)
+            mine = self._in_state(rows, present=True)
+            self._check_table()
+            other = FaceSet.load(self._others[to].path)
+            give.check(self._faces, mine, other)
+            frames = self._faces.faces.frame[mine]
+            give.give(self._faces, mine, other)
+            self._take(FaceSet.load(self._faces.path))
+            change = Change(f"{_faces_text(len(mine))} moved to {other.person}", mine, anew=True)
+            self._done.append(_Undo(change, lambda: self._take_back(other.path, frames)))
+            return change
+
     def undo(self) -> Change:
         """Take back the last change that was made here and not taken back yet."""
         with self._changing:
@@ -229,7 +254,7 @@ class Desk:
             except OutputError:  # once there is room on the disk it can be done
                 self._done.append(last)
                 raise
-            return Change(f"undone: {last.change.text}", last.change.rows, last.change.recut)
+            return Change(f"undone: {last.change.text}", last.change.rows, last.change.recut, last.change.anew)
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -266,9 +291,21 @@ class Desk:
         finally:
             self._files = _files(self._faces)
 
+    def _take_back(self, path: Path, frames: NDArray[np.int64]) -> None:
+        self._check_table()
+        other = FaceSet.load(path)
+        rows = np.flatnonzero(np.isin(other.faces.frame, frames)).tolist()
+        if len(rows) < len(frames):
+            raise FaceError(f"{path}: has only {len(rows)} of the {len(frames)} faces that were moved there.")
+        give.give(other, rows, self._faces)
+        self._take(FaceSet.load(self._faces.path))
+
+    def _check_table(self) -> None:
+        if _signature(self._faces) != self._table:
+            raise FaceError(f"{self._faces.path}: was changed by another program. End this review, and start it again.")
+
     def _keep(self, faces: FaceSet, row: int, picture: bytes) -> None:
-        if _signature(faces) != self._table:
-            raise FaceError(f"{faces.path}: was changed by another program. End this review, and start it again.")
+        self._check_table()
         self._faces = nudge.keep(faces, row, picture, self._looks)
         self._table, self._quality = _signature(faces), None
 

@@ -17,6 +17,7 @@ let here = 0;                    // place in shown of the face the keys act on
 let anchor = 0;                  // where a selection with Shift began
 const chosen = new Set();
 const recut = new Map();         // row -> how often its picture was made anew
+let numbering = 0;               // how often the rows were numbered anew
 let cells = new Map();           // row -> element, of those in sight
 
 // --- asking the server ------------------------------------------------------------------------------------------------
@@ -51,15 +52,25 @@ function guarded(work) {
   };
 }
 
+// Another address for another picture, so that no old one is shown.
+function cut(row) {
+  return `cut=${numbering}.${recut.get(row) ?? 0}`;
+}
+
 function thumb(row) {
-  return `thumb/${row}?cut=${recut.get(row) ?? 0}`;
+  return `thumb/${row}?${cut(row)}`;
 }
 
 // --- filter and order ---------------------------------------------------------------------------------------------------
 
-async function setUp() {
+async function readSet() {
   set = await ask("about");
+  at.clear();
   set.rows.forEach((row, place) => at.set(row, place));
+}
+
+async function setUp() {
+  await readSet();
   document.title = `${set.person}, ${set.name} - facedouble`;
   $("title").textContent = `${set.person}: ${set.name} (consent ${set.consent})`;
   fill("show", [["", "in the set"], ["doubtful", "doubtful"], ...set.doubts.map((name) => [name, `doubtful: ${name}`]),
@@ -114,7 +125,7 @@ function passes(row) {
   const place = at.get(row), state = set.states[place], show = $("show").value;
   if (state === null) return false;
   if (show === "aside" ? state === "" : show !== "all" && state !== "") return false;
-  if (show === "doubtful" && ![...doubts.values()].some((rows) => rows.has(row))) return false;
+  if (show === "doubtful" && ![...(doubts ?? new Map()).values()].some((rows) => rows.has(row))) return false;
   if (doubts?.has(show) && !doubts.get(show).has(row)) return false;
   if ($("looking").value !== "" && set.orientation[place] !== Number($("looking").value)) return false;
   if ($("track").value !== "" && set.tracks[place] !== Number($("track").value)) return false;
@@ -194,7 +205,7 @@ function dressed(cell, row, place, wide) {
   cell.setAttribute("aria-selected", chosen.has(row));
   cell.setAttribute("aria-posinset", place + 1);
   cell.setAttribute("aria-setsize", shown.length);
-  const why = $("show").value === "doubtful" ? [...doubts].filter(([, rows]) => rows.has(row)).map(([why]) => why) : [];
+  const why = $("show").value === "doubtful" ? [...(doubts ?? [])].filter(([, rows]) => rows.has(row)).map(([why]) => why) : [];
   const told = [label, state, ...why].filter(Boolean);
   const caption = [`frame ${set.frames[at.get(row)]}`, ...told].join(" · ");
   cell.lastChild.textContent = told.length ? told.join(" · ") : caption;
@@ -259,14 +270,20 @@ async function change(path, body) {
   busy = true;
   try {
     const told = await ask(path, body);
-    told.rows.forEach((row, place) => {
+    if (told.anew) {
+      numbering++;
+      chosen.clear();
+      shown = [];                // what is here now is the next in its place
+      columns = {};
+      await readSet();
+    } else told.rows.forEach((row, place) => {
       set.states[at.get(row)] = told.states[place];
       if (told.recut) recut.set(row, (recut.get(row) ?? 0) + 1);
       chosen.delete(row);
     });
     if (told.recut) columns = {};
     if (told.recut || path !== "drop") doubts = null;  // what came back may be doubtful
-    await sift();
+    await (told.anew ? arrange() : sift());
     say(path === "undo" ? told.text : `${told.text}; U undoes it`);
   } finally {
     busy = false;
@@ -370,7 +387,7 @@ const nudge = {
     nudge.trouble("");
     nudge.dialog.showModal();
     $("nudge-title").textContent = `Alignment of the face of frame ${set.frames[at.get(nudge.row)]}`;
-    $("nudge-before").src = `picture/${nudge.row}?cut=${recut.get(nudge.row) ?? 0}`;
+    $("nudge-before").src = `picture/${nudge.row}?${cut(nudge.row)}`;
     nudge.reset();
     const lines = await ask(`outlines/${nudge.row}`);
     for (const svg of nudge.dialog.querySelectorAll("svg")) {
@@ -385,7 +402,7 @@ const nudge = {
     const { x, y, turn, scale } = nudge.by;
     $("nudge-figures").textContent = `as it will be: ${x} px across, ${y} px down, ${turn.toFixed(1)}° clockwise, ` +
       `${(100 * scale).toFixed(1)}%`;
-    nudge.show(`preview/${nudge.row}?${new URLSearchParams(nudge.by)}&cut=${recut.get(nudge.row) ?? 0}`);
+    nudge.show(`preview/${nudge.row}?${new URLSearchParams(nudge.by)}&${cut(nudge.row)}`);
   },
   keep: guarded(async () => {
     await change("nudge", { rows: [nudge.row], ...nudge.by });
@@ -412,6 +429,35 @@ const nudge = {
 };
 nudge.show = latest($("nudge-after"), nudge.trouble);
 
+// --- a face that is another person's ---------------------------------------------------------------------------------------
+
+const give = {
+  dialog: $("give"),
+  open: guarded(() => {
+    if (!targets().length) return;
+    if (!set.others.length) {
+      throw new Error("Name the other person's set when you start the review, and faces can be moved there.");
+    }
+    give.dialog.querySelector(".trouble").textContent = "";
+    $("give-sets").replaceChildren(...set.others.map((name) => {
+      const item = document.createElement("li");
+      item.textContent = name;
+      return item;
+    }));
+    give.dialog.showModal();
+  }),
+  to: guarded(async (number) => {
+    await change("give", { rows: targets(), to: number });
+    give.dialog.close();
+  }),
+  keys(event) {
+    const number = Number(event.key) - 1;
+    if (!(number in set.others)) return false;
+    give.to(number);
+    return true;
+  },
+};
+
 // --- keys ------------------------------------------------------------------------------------------------------------------
 
 function galleryKeys(event) {
@@ -432,7 +478,7 @@ function galleryKeys(event) {
     },
     Escape: () => { chosen.clear(); draw(false); },
     d: () => drop("review"), Delete: () => drop("review"), x: () => drop("not-this-person"),
-    r: restore, u: undo, n: nudge.open, f: frame.open, Enter: frame.open,
+    m: give.open, r: restore, u: undo, n: nudge.open, f: frame.open, Enter: frame.open,
     s: () => {
       if (!shown.length) return;
       $("order").querySelector("[data-like]")?.remove();
@@ -450,7 +496,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const dialog = document.querySelector("dialog[open]");
   let done = false;
-  if (dialog) done = { frame, nudge }[dialog.id]?.keys(event) ?? false;
+  if (dialog) done = { frame, give, nudge }[dialog.id]?.keys(event) ?? false;
   else if (event.target.closest?.("#filter")) {
     done = event.key === "Escape";
     if (done) gallery.focus();

@@ -156,6 +156,9 @@ def _application(desk: Desk) -> ASGIApp:
             raise HTTPException(400, "a nudge is of one face.")
         return desk.nudge(rows[0], _nudge(body))
 
+    def give(body: dict[str, Any]) -> Change:
+        return desk.give(_rows(desk, body), _whole(body.get("to")))
+
     def undo(_: dict[str, Any]) -> Change:
         return desk.undo()
 
@@ -182,6 +185,7 @@ def _application(desk: Desk) -> ASGIApp:
             change("/drop", drop),
             change("/restore", restore),
             change("/nudge", nudge),
+            change("/give", give),
             change("/undo", undo),
         ],
         exception_handlers={FacedoubleError: _said, HTTPException: _said},
