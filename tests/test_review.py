@@ -627,6 +627,27 @@ def test_a_nudge_by_keys_shows_what_it_does(browser: Browser, page: Page, copy: 
         np.testing.assert_array_equal(FaceSet.load(copy.path).read_crop(3), old)
 
 
+def test_moving_to_another_person_by_keys(browser: Browser, pair: tuple[FaceSet, FaceSet]) -> None:
+    mine, other = pair
+    with served(mine, other) as page, opened(browser, page) as tab:
+        press(tab, *["ArrowRight"] * 3, "Space", "ArrowRight", "Space", "m", "7")
+        assert tab.locator("#give-sets li").all_text_contents() == ["z: other"]
+        press(tab, "1")
+        said(tab, "2 faces moved to z; U undoes it")
+        assert FaceSet.load(other.path).faces.frame.tolist()[:2] == [3, 4]
+        until(lambda: tab.locator(".face").count() == 8 and tab.evaluate(SEEN))
+        assert tab.locator(".face").all_text_contents()[3] == "frame 5" and chosen(tab) == []
+        assert focused(tab) == "gallery" and "8 in the set" in (tab.locator("#count").text_content() or "")
+        press(tab, "Home", "m", "1")  # the only face whose identity is known
+        until(lambda: "by which a is known" in (tab.locator("#give .trouble").text_content() or ""))
+        press(tab, "Escape", "u")
+        said(tab, "undone: 2 faces moved to z")
+        until(lambda: tab.locator(".face").count() == 10)
+    with served(FaceSet.load(mine.path)) as page, opened(browser, page) as tab:
+        press(tab, "m")
+        said(tab, "Name the other person's set when you start the review")
+
+
 def test_the_frame_by_keys(browser: Browser, page: Page, tmp_path: Path) -> None:
     with opened(browser, page, color_scheme="dark") as tab:
         press(tab, "ArrowRight", "f")

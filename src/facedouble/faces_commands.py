@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -283,12 +284,17 @@ def _review(options: argparse.Namespace) -> None:
         url = address(listening, token)
         server = server_of(Desk(opened, others), listening.getsockname()[1], token)
         print(f"look through {opened.path} at {url}\nCtrl-C here ends it; what was done is kept", flush=True)
-        if not options.no_browser:
+        if not options.no_browser and _has_screen():
             webbrowser.open(url)
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:  # how it is meant to end
             print("ended")
+
+
+def _has_screen() -> bool:
+    # Without one, Python would start a browser of the terminal, and wait for its end.
+    return sys.platform in ("win32", "darwin") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _say(text: str) -> None:

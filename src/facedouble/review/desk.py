@@ -202,7 +202,8 @@ class Desk:
         with self._changing:
             self._files = _files(self._faces)
             mine = self._in_state(rows, present=False)
-            files = [self._files[row][0] for row in mine]
+            # Of pictures of one name, put aside for different reasons, only one has room.
+            files = [file for row in mine for file in {file.name: file for file in self._files[row]}.values()]
             self._restore(files)
             names: dict[str, list[str]] = {}
             for file in files:
