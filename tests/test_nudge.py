@@ -64,7 +64,7 @@ def counted(work):
     return step
 
 for point in range(200):
-    folder = Path(shutil.copytree(sys.argv[1], Path(sys.argv[2]) / str(point)))
+    folder = Path(shutil.copytree(sys.argv[1], Path(sys.argv[2]) / str(point), copy_function=os.link))
     child = os.fork()
     if not child:
         steps = point
@@ -156,6 +156,10 @@ def test_who_may_not_be_given(
     with pytest.raises(FaceError, match=r"000003.png has 2 pictures, expected one"):
         give.give(mine, [3], other)
     (mine.path / "crops" / "copy_000003.png").unlink()
+    (other.path / give.JOURNAL).write_text("{}")
+    with pytest.raises(FaceError, match=r"an earlier giving was cut short"):
+        give.give(mine, [3], other)
+    (other.path / give.JOURNAL).unlink()
     assert contents(tmp_path) == before
     good = part_of(faces_a, [30, 31], tmp_path / "good", "y", likeness=likeness_of(known[0]))
     give.check(twice, [3, 4], good)

@@ -420,6 +420,18 @@ def test_faces_are_moved_to_the_other_person_and_back(pair: tuple[FaceSet, FaceS
     assert contents(mine.path.parent) == before
 
 
+def test_what_cannot_be_taken_back_ends_all_undoing(pair: tuple[FaceSet, FaceSet]) -> None:
+    mine, other = pair
+    with served(mine, other) as page:
+        page.post("/nudge", rows=[5], x=3)
+        page.post("/give", rows=[3], to=0)
+        other.path.rename(other.path.with_name("away"))
+        before = contents(mine.path)
+        assert "not a face set" in page.trouble("/undo", {})
+        assert "nothing to undo" in page.trouble("/undo", {})  # row 5 is another face now
+        assert contents(mine.path) == before
+
+
 # --- the command ----------------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,9 @@ def give(faces: FaceSet, rows: Sequence[int], to: FaceSet) -> None:
     Raises FaceError where a row has not one picture, or its name is taken there; OutputError. After an error or a kill
     before the other set has them nothing has happened; after it, `recover` does the rest.
     """
+    for folder in (faces.path, to.path):
+        if (folder / JOURNAL).exists():
+            raise FaceError(f"{folder}: an earlier giving was cut short. End this, and start it again: that mends it.")
     names = faces.picture_names()
     for row in rows:
         if len(found := names.get(row, [])) != 1:

@@ -22,6 +22,12 @@ def source_of(faces: FaceSet, row: int) -> Source:
     return faces.source
 
 
+def rows_at(faces: FaceSet, row: int, index: int) -> list[int]:
+    """The rows that are of one frame of the footage of a row's face."""
+    del row  # of one clip, all of them
+    return np.flatnonzero(faces.faces.frame == index).tolist()
+
+
 def clip_of(source: Source) -> Clip:
     """The footage itself. Raises InputError where it is no longer there, or is another by now (told by its hash)."""
     path = Path(source.path)
@@ -52,17 +58,19 @@ class Origin:
             self._clips[source] = clip_of(source)
         return self._clips[source]
 
-    def frame(self, faces: FaceSet, row: int, step: int = 0) -> tuple[int, NDArray[np.uint8]]:
-        """The frame of a row's face, or the one `step` frames after it: its number, and its pixels (H, W, 3) RGB.
-
-        Raises InputError where the clip is not as it was, has no such frame, or is damaged there.
-        """
-        clip, source = self.clip(faces, row), source_of(faces, row)
-        index = int(faces.faces.frame[row]) + step
+    def index(self, faces: FaceSet, row: int, step: int = 0) -> int:
+        """Which frame of its clip a row's face is of, or the one `step` frames after it is. Raises InputError where the
+        clip is not as it was, or has no such frame."""
+        clip, index = self.clip(faces, row), int(faces.faces.frame[row]) + step
         if not 0 <= index < clip.count:
             raise InputError(f"{clip.path.name}: has frames 0 to {clip.count - 1}, and no frame {index}.")
+        return index
+
+    def frame(self, faces: FaceSet, row: int, step: int = 0) -> NDArray[np.uint8]:
+        """The pixels (H, W, 3) of that frame. Raises InputError as `index`, and where the clip is damaged there."""
+        index, clip, source = self.index(faces, row, step), self.clip(faces, row), source_of(faces, row)
         if (source, index) not in self._held:
             first = max(0, index - _BEFORE)
             run = read(clip, first, index + _AFTER)
             self._held = {(source, frame.index): to_8_bit(frame.pixels) for frame in run}
-        return index, self._held[source, index]
+        return self._held[source, index]

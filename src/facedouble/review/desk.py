@@ -20,11 +20,11 @@ from ..curate.collect import png
 from ..curate.faceset import FaceSet
 from ..curate.nudge import Nudge
 from ..curate.order import ORDERS, order
-from ..curate.origin import Origin
+from ..curate.origin import Origin, rows_at
 from ..curate.part import orientations
 from ..curate.prune import REASONS, choose
 from ..curate.quality import MEASURES, Looks, Quality, in_crop, quality_of
-from ..errors import FaceError, InputError, OutputError
+from ..errors import FacedoubleError, FaceError, InputError, OutputError
 from ..geometry import (
     FACE_OVAL,
     INNER_LIPS,
@@ -140,7 +140,7 @@ class Desk:
 
     def doubts(self) -> dict[str, list[int]]:
         """Reason of curate.prune, each at its usual limit -> rows that are in the set and it would put aside."""
-        present = np.array([row for row in self._rows.tolist() if _state(self._files[row]) == ""], np.int64)
+        present = np.array([row for row in self._rows.tolist() if _state(self._files.get(row)) == ""], np.int64)
         quality = quality_of(self._faces, self._looks, present)
         return {reason: doomed.rows.tolist() for reason, doomed in choose(quality, dict.fromkeys(REASONS)).items()}
 
@@ -156,16 +156,13 @@ class Desk:
     def frame(self, row: int, step: int) -> NDArray[np.uint8]:
         """(H, W, 3): the source's frame of a row's face, or one that many frames after it."""
         with self._footage:
-            return self._origin.frame(self._faces, row, step)[1]
+            return self._origin.frame(self._faces, row, step)
 
     def seen(self, row: int, step: int) -> dict[str, Any]:
         """Of the same frame: number, count, seconds, size, and the faces that the set has in it, in its px."""
         with self._footage:
-            clip = self._origin.clip(self._faces, row)
-        index = int(self._faces.faces.frame[row]) + step
-        if not 0 <= index < clip.count:
-            raise InputError(f"{clip.path.name}: has frames 0 to {clip.count - 1}, and no frame {index}.")
-        there = np.flatnonzero(self._faces.faces.frame == index).tolist()
+            clip, index = self._origin.clip(self._faces, row), self._origin.index(self._faces, row, step)
+        there = rows_at(self._faces, row, index)
         return {
             "index": index,
             "count": clip.count,
@@ -223,7 +220,10 @@ class Desk:
             picture = (before.path / self._files[row][0]).read_bytes()
             self._keep(nudge.nudged(before, row, by), row, png(self.preview(row, by)))
             change = Change("alignment corrected", [row], recut=True)
-            back = lambda: self._keep(nudge.with_row(self._faces, row, old, transform), row, picture)  # noqa: E731
+
+            def back() -> None:
+                self._keep(nudge.with_row(self._faces, row, old, transform), row, picture)
+
             self._done.append(_Undo(change, back))
             return change
 
@@ -254,6 +254,10 @@ class Desk:
                 last.how()
             except OutputError:  # once there is room on the disk it can be done
                 self._done.append(last)
+                raise
+            except FacedoubleError:
+                if last.change.anew:  # what was done before it is of rows with other numbers
+                    self._done.clear()
                 raise
             return Change(f"undone: {last.change.text}", last.change.rows, last.change.recut, last.change.anew)
 
