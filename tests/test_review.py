@@ -145,6 +145,7 @@ def test_only_who_knows_the_token_is_answered(page: Page, copy: FaceSet) -> None
 def test_only_this_machine_is_listened_to() -> None:
     with server.listen(None) as listening:
         assert listening.getsockname()[0] == "127.0.0.1"
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # 40 ms a picture
         assert server.address(listening, "t") == f"http://127.0.0.1:{listening.getsockname()[1]}/t/"
     assert len({server.new_token() for _ in range(20)}) == 20 and len(server.new_token()) >= 32
 
