@@ -8,6 +8,7 @@
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
     benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
+    benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
 
 Minutes and presets may be several: --minutes 2 5 20 --preset compact classic.
 Rates vary by half between runs of a shared machine: read ratios, and only those of one run.
@@ -354,7 +355,8 @@ def repeated(source: Path, out: Path, count: int) -> Path:
         of,
         path=out,
         faces=replace(of.faces[rows], frame=np.arange(count)),
-        source=replace(of.source, frames=count),
+        sources=(replace(of.sources[0], frames=count),),
+        source=np.zeros(count, np.int64),
         pts=np.arange(count),
         sharpness=of.sharpness[rows],
         transform=of.transform[rows],
@@ -404,6 +406,95 @@ def ended(stage: Any) -> Any:
             return end.value
 
 
+def match(_: argparse.Namespace, work: Path) -> None:
+    """The adviser: its errors where the answer is known, its figure beside the judge's, pairs, time and memory."""
+    import pairs
+
+    from facedouble.recipes import TrainRecipe
+
+    recipe = TrainRecipe()
+    names = (*(f"{name}-target" for name in SUITES), "easy-truth")
+    clips = {name: faces(SUITE / f"{name}.mp4", work / name) for name in names}
+    clips |= {
+        clip.partition("-")[0]: faces(SAMPLE / clip, work / clip.partition(".")[0]) for _, clip in PAIRS["sample"][:2]
+    }
+    for name in ("woman-a", "woman-b", "wide-shot"):
+        if (REAL / f"{name}.mp4").is_file():
+            clips[name] = faces(REAL / f"{name}.mp4", work / name)
+    sides = {name: side_of(folder, recipe) for name, folder in clips.items()}
+    errors = pairs.errors(sides, SUITE / "occlusion-mask.mp4")
+    errors |= pairs.steadiness(sides, ("a", "b", "easy-target"), "hard-light-target", recipe)
+    table(
+        ("known", "found"),
+        [(f"{part}: {name}", f"{value:.2f}") for part in errors for name, value in errors[part].items()],
+    )
+    answers = {}
+    for a, b in (("a", "b"), ("a", "a"), ("woman-a", "woman-b"), ("woman-a", "wide-shot"), ("woman-a", "woman-a")):
+        if a in clips and b in clips:
+            answers[f"{b} on {a}"] = figures(sides[a], sides[b], recipe)
+    in_columns(answers)
+    compared = beside_the_judge(sides, recipe)
+    rows = []
+    many = [repeated(clips[side], work / f"{side}-2000", 2000) for side in "ab"]
+    for _ in range(3):
+        seconds, gigabytes, _said = command("match", *many, "-o", work / "many")
+        rows.append((f"{seconds:.1f} s", f"{gigabytes:.2f} GB"))
+        for folder in many:  # each time as if nothing had been measured before
+            (folder / "quality.parquet").unlink()
+    table(("2 x 2000 faces", "peak memory"), rows)
+    record("match", {"errors": errors, "pairs": answers, "beside the judge": compared, "2 x 2000 faces": rows})
+
+
+def side_of(folder: Path, recipe: Any) -> Any:
+    """A face set as `match` looks at it."""
+    from facedouble.curate.appearance import look_at, sampled_rows
+    from facedouble.curate.compare import Side
+    from facedouble.curate.faceset import FaceSet
+    from facedouble.curate.quality import measure
+
+    found = FaceSet.load(folder)
+    return Side(found, ended(measure(found, 2)), ended(look_at(found, sampled_rows(found), recipe, 2)))
+
+
+def figures(a: Any, b: Any, recipe: Any, trained_on: Any = None) -> dict[str, float]:
+    """What `match` says of a pair; distinct faces are those of A's set `trained_on`, if not of A's own."""
+    from dataclasses import replace
+
+    from facedouble.curate.compare import Comparison
+    from facedouble.curate.match import judge_pair
+
+    found = Comparison.of(a, b, recipe)
+    if trained_on is not None:
+        learned = Comparison.of(trained_on, b, recipe).values
+        found = replace(found, values=found.values | {"distinct": learned["distinct"]})
+    return {"overall": judge_pair(found).overall, **found.values}
+
+
+def beside_the_judge(sides: dict[str, Any], recipe: Any) -> dict[str, Any]:
+    """Match's figure of each of the suite's targets with the sample's B, beside what the judge said of their swaps."""
+    import pairs
+
+    ours = {name: figures(sides[f"{name}-target"], sides["b"], recipe, sides["a"]) for name in SUITES}
+    suite = json.loads((HERE / "results" / "suite.json").read_text())
+    trained = "compact, 20 min"
+    theirs = {name: {key: suite[name][trained][key] for key in JUDGED} for name in SUITES}
+    if "woman-a" in sides and "woman-b" in sides:
+        ours["women"] = figures(sides["woman-a"], sides["woman-b"], recipe)
+        women = json.loads((HERE / "results" / "swap-women.json").read_text())[trained]
+        theirs["women"] = {key: women[key] for key in JUDGED}
+    rows = [(name, f"{ours[name]['overall']:.0f}", *(shown(theirs[name][key]) for key in JUDGED)) for name in ours]
+    table(("pair", "match", *JUDGED), rows)
+    overall = {name: {"overall": ours[name]["overall"]} for name in ours}
+    rendered = {name: overall[name] for name in SUITES}
+    ranks = {"rendered": pairs.foretold(rendered, theirs)}
+    if "women" in overall:  # without a known answer
+        known = {name: {key: theirs[name][key] for key in JUDGED[:-1]} for name in theirs}
+        ranks["with the women"] = pairs.foretold(overall, known)
+    for name, found in ranks.items():
+        print(name, found)
+    return {"match": ours, "judge": theirs, "Spearman": ranks}
+
+
 def judged(name: str, swapped: Path) -> dict[str, Any]:
     """Measures of a swap of one of the suite's clips."""
     target, truth = SUITE / f"{name}-target.mp4", SUITE / f"{name}-truth.mp4"
@@ -429,6 +520,7 @@ PAIRS = {
 STAGES = ("extract", "convert", "judge")
 MANY = 20_000
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
+JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psnr")
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
     "stages": stages,
@@ -437,6 +529,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "answers": answers,
     "faces": in_order,
     "review": in_the_browser,
+    "match": match,
 }
 
 if __name__ == "__main__":

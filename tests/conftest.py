@@ -85,5 +85,5 @@ def _extract(clip: Path, out: Path) -> FaceSet:
     from facedouble import stages
 
     recipe = ExtractRecipe(size_px=128)
-    result: FaceSet = run(stages.extract(clip, out, recipe, consent_of(clip.stem), None, workers=2))[1]
+    result: FaceSet = run(stages.extract([clip], out, recipe, consent_of(clip.stem), None, workers=2))[1]
     return result

@@ -74,7 +74,8 @@ def part_of(faces: FaceSet, rows: list[int], folder: Path, person: str, **record
         shutil.copyfile(faces.path / "crops" / faces.crop[row], folder / "crops" / faces.crop[row])
     part = replace(
         faces, path=folder, person=person, consent=replace(consent_of(person), **record), faces=faces.faces[rows],
-        pts=faces.pts[rows], sharpness=faces.sharpness[rows], transform=faces.transform[rows],
+        source=faces.source[rows], pts=faces.pts[rows], sharpness=faces.sharpness[rows],
+        transform=faces.transform[rows],
         crop=[faces.crop[row] for row in rows],
     )  # fmt: skip
     part.save()

@@ -433,7 +433,7 @@ def test_help_answers_at_once() -> None:
 def test_an_extraction_that_was_stopped_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     extract = ["extract", SAMPLE / "b-take2.mp4", "-o", tmp_path / "faces", "--workers", 1, *CONSENT]
     process = facedouble(*extract)
-    while process.poll() is None and not list(tmp_path.glob(".faces.part/search/faces-*.npz")):
+    while process.poll() is None and not list(tmp_path.glob(".faces.part/search/*/faces-*.npz")):
         time.sleep(0.02)
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]

@@ -57,7 +57,8 @@ def mixed(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> FaceSet:
         faces_a,
         path=folder,
         faces=Faces.join([faces_a.faces, moved]),
-        source=replace(faces_a.source, frames=50),
+        sources=(replace(faces_a.sources[0], frames=50),),
+        source=np.zeros(50, np.int64),
         pts=np.arange(50),
         sharpness=np.concatenate([faces_a.sharpness, faces_b.sharpness[:10]]),
         transform=np.concatenate([faces_a.transform, faces_b.transform[:10]]),
@@ -505,8 +506,8 @@ def test_split_by_orientation(copy: FaceSet, tmp_path: Path, capsys: pytest.Capt
     for name, mask in wanted.items():
         found = FaceSet.load(out / name)
         assert found.rows_with_crops().tolist() == np.flatnonzero(mask).tolist()
-        assert (found.person, found.consent, found.source, found.recipe) == (
-            faces.person, faces.consent, faces.source, faces.recipe,
+        assert (found.person, found.consent, found.sources, found.recipe) == (
+            faces.person, faces.consent, faces.sources, faces.recipe,
         )  # fmt: skip
         row = int(np.flatnonzero(mask)[0])
         np.testing.assert_array_equal(found.read_crop(row), faces.read_crop(row))

@@ -40,9 +40,9 @@ def assert_equal(first: FaceSet, second: FaceSet) -> None:
     for name, column in first.faces.columns().items():
         np.testing.assert_array_equal(column, second.faces.columns()[name], err_msg=name)
         assert column.dtype == second.faces.columns()[name].dtype
-    for name in ("pts", "sharpness", "transform", "crop"):
+    for name in ("source", "pts", "sharpness", "transform", "crop"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
-    for name in ("person", "consent", "source", "recipe"):
+    for name in ("person", "consent", "sources", "recipe"):
         assert getattr(first, name) == getattr(second, name)
 
 
@@ -51,15 +51,16 @@ def assert_equal(first: FaceSet, second: FaceSet) -> None:
 
 def test_the_folder_holds_what_it_should_and_nothing_else(faces_a: FaceSet, short_a: Path) -> None:
     assert {file.name for file in faces_a.path.iterdir()} == {
-        "faceset.json", "consent.toml", "faces.parquet", "quality.parquet", "crops",
+        "faceset.json", "consent.toml", "faces.parquet", "quality.parquet", "crops", "people.png", "people.json",
     }  # fmt: skip
     assert sorted(file.name for file in (faces_a.path / "crops").iterdir()) == [f"{i:06d}.png" for i in range(40)]
     assert [file.name for file in faces_a.path.parent.iterdir()] == [faces_a.path.name]
     record = json.loads((faces_a.path / "faceset.json").read_text())
     assert record["person"] == "a"
-    assert record["recipe"] == ExtractRecipe(size_px=128).as_dict()
-    assert record["source"]["sha256"] == hashlib.sha256(short_a.read_bytes()).hexdigest()
-    assert (record["source"]["frames"], record["source"]["size"], record["source"]["rate"]) == (40, [512, 512], "24")
+    assert ExtractRecipe.from_dict(record["recipe"]) == ExtractRecipe(size_px=128)
+    (source,) = record["sources"]
+    assert source["sha256"] == hashlib.sha256(short_a.read_bytes()).hexdigest()
+    assert (source["frames"], source["size"], source["rate"], source["complete"]) == (40, [512, 512], "24", True)
     assert consent.load(faces_a.path / "consent.toml") == [consent_of("a")]
 
 
@@ -164,6 +165,16 @@ HOSTILE_TABLES = {
     "frame beyond the clip": set_column("frame", lambda t: [*range(39), 10**12]),
     "frame below zero": set_column("frame", lambda t: [-1, *range(1, 40)]),
     "frame twice": set_column("frame", lambda t: [0, 0, *range(2, 40)]),
+    "frames that wrap around": set_column("frame", lambda t: [0, *range(-(2**63), -(2**63) + 39)]),
+    "source missing": lambda t: t.drop_columns(["source"]),
+    "source a fraction": set_column("source", lambda t: np.zeros(40)),
+    "source null": set_column("source", lambda t: [None, *[0] * 39]),
+    "source below zero": set_column("source", lambda t: [-1, *[0] * 39]),
+    "source that is not there": set_column("source", lambda t: [*[0] * 39, 1]),
+    "source in no order": set_column("source", lambda t: [1, *[0] * 39]),
+    "crop with an underscore": set_column("crop", lambda t: ["a_000000.png", *t["crop"].to_pylist()[1:]]),
+    "crop twice": set_column("crop", lambda t: ["000001.png", *t["crop"].to_pylist()[1:]]),
+    "crop null": set_column("crop", lambda t: [None, *t["crop"].to_pylist()[1:]]),
 }
 
 
@@ -181,17 +192,34 @@ def test_a_table_that_is_no_parquet_is_refused(copy: Path, harm: Callable[[bytes
         FaceSet.load(copy)
 
 
+def changed(record: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """The record with some of its only source's values exchanged."""
+    return record | {"sources": [record["sources"][0] | values]}
+
+
 HOSTILE_RECORDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "newer version": (lambda r: r | {"version": 2}, "version 2, this program reads 1"),
+    "newer version": (lambda r: r | {"version": 3}, "version 3, this program reads 2 and before"),
     "unknown setting": (lambda r: r | {"recipe": r["recipe"] | {"aura": 3}}, "unknown settings .*: aura"),
     "impossible setting": (lambda r: r | {"recipe": r["recipe"] | {"size_px": 1}}, "crop size 1: expected 64"),
     "recipe of another type": (lambda r: r | {"recipe": ["size_px"]}, "broken face set"),
     "setting of another type": (lambda r: r | {"recipe": {"size_px": "wide"}}, "broken face set"),
     "a list": (lambda r: [r], "broken face set"),
     "nothing": (lambda r: {}, "broken face set"),
-    "no source": (lambda r: r | {"source": None}, "broken face set"),
-    "strange source": (lambda r: r | {"source": r["source"] | {"more": 1}}, "broken face set"),
-    "impossible rate": (lambda r: r | {"source": r["source"] | {"rate": "1/0"}}, "broken face set"),
+    "no sources": (lambda r: r | {"sources": None}, "broken face set"),
+    "empty sources": (lambda r: r | {"sources": []}, "broken face set"),
+    "a source twice": (lambda r: r | {"sources": r["sources"] * 2}, "broken face set"),
+    "sources of another type": (lambda r: r | {"sources": r["sources"][0]}, "broken face set"),
+    "strange source": (lambda r: changed(r, more=1), "broken face set"),
+    "impossible rate": (lambda r: changed(r, rate="1/0"), "broken face set"),
+    "frames in words": (lambda r: changed(r, frames="40"), "broken face set"),
+    "frames beyond numbers": (lambda r: changed(r, frames=10**30), "broken face set"),
+    "frames below zero": (lambda r: changed(r, frames=-1), "broken face set"),
+    "path a list": (lambda r: changed(r, path=["a.mp4"]), "broken face set"),
+    "complete a number": (lambda r: changed(r, complete=1), "broken face set"),
+    "size of three": (lambda r: changed(r, size=[1, 2, 3]), "broken face set"),
+    "ranges of another type": (lambda r: r | {"recipe": r["recipe"] | {"ranges": [3]}}, "broken face set"),
+    "impossible range": (lambda r: r | {"recipe": r["recipe"] | {"ranges": ["x"]}}, "--range 'x': expected START-END"),
+    "impossible distance": (lambda r: r | {"recipe": r["recipe"] | {"same_person": 9}}, "same person 9: expected"),
 }
 
 
@@ -230,11 +258,12 @@ def test_an_interrupted_extraction_goes_on_and_ends_alike(
     recipe = ExtractRecipe(size_px=64, every=2)
 
     def extraction(out: Path, workers: int) -> Any:
-        return stages.extract(short_a, out, recipe, consent_of("a"), None, workers)
+        return stages.extract([short_a], out, recipe, consent_of("a"), None, workers)
 
     events, whole = run(extraction(tmp_path / "whole", workers=2))
-    assert isinstance(events[-1], Finished)
+    assert isinstance(events[-1], Finished) and isinstance(events[-2], Finished)
     assert events[-1].text == "20 faces of a, from 40 frames"
+    assert events[-2].path == tmp_path / "whole" / "people.png"
     assert Note("a.mp4: kept the only person, 40 faces") in events
     assert [name for name in whole.crop if name] == [f"{i:06d}.png" for i in range(0, 40, 2)]
     assert np.isnan(whole.sharpness[1::2]).all()
@@ -265,7 +294,7 @@ def test_an_interrupted_extraction_goes_on_and_ends_alike(
 
 def test_what_is_already_there_is_not_done_again(faces_a: FaceSet, short_a: Path) -> None:
     before = contents(faces_a.path)
-    again = stages.extract(short_a, faces_a.path, faces_a.recipe, consent_of("a"), None, workers=1)
+    again = stages.extract([short_a], faces_a.path, faces_a.recipe, consent_of("a"), None, workers=1)
     events, result = run(again)
     assert len(events) == 1
     assert "already extracted, 40 faces; delete the folder to do it again" in events[0].text
@@ -276,13 +305,13 @@ def test_what_is_already_there_is_not_done_again(faces_a: FaceSet, short_a: Path
 def test_other_settings_or_footage_in_the_same_folder(faces_a: FaceSet, short_a: Path, short_b: Path) -> None:
     for clip, recipe in ((short_a, ExtractRecipe(size_px=64)), (short_b, faces_a.recipe)):
         with pytest.raises(InputError, match=r"a: already holds faces of a\.mp4, other footage or settings"):
-            run(stages.extract(clip, faces_a.path, recipe, consent_of("a"), None, workers=1))
+            run(stages.extract([clip], faces_a.path, recipe, consent_of("a"), None, workers=1))
 
 
 def test_an_unfinished_run_with_other_settings_is_started_over(short_a: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces"
     for recipe in (ExtractRecipe(size_px=64), ExtractRecipe(size_px=96)):
-        stage = stages.extract(short_a, out, recipe, consent_of("a"), None, workers=1)
+        stage = stages.extract([short_a], out, recipe, consent_of("a"), None, workers=1)
         event = next(stage)
         stage.close()
     assert isinstance(event, Note)
@@ -294,7 +323,7 @@ def test_the_person_of_an_example_picture(short_a: Path, tmp_path: Path) -> None
     frame = next(read(probe(short_a), 20, 21)).pixels
     cv2.imwrite(str(picture), frame[:, :, ::-1])
     recipe = ExtractRecipe(size_px=64, every=20)
-    events, _ = run(stages.extract(short_a, tmp_path / "faces", recipe, consent_of("a"), picture, workers=1))
+    events, _ = run(stages.extract([short_a], tmp_path / "faces", recipe, consent_of("a"), picture, workers=1))
     assert any("kept the person of the example picture (distance 0." in getattr(event, "text", "") for event in events)
 
 
@@ -302,11 +331,11 @@ def test_an_example_picture_must_show_one_face(short_a: Path, tmp_path: Path) ->
     picture = tmp_path / "nobody.png"
     cv2.imwrite(str(picture), np.full((200, 200, 3), 127, np.uint8))
     with pytest.raises(FaceError, match=r"nobody\.png: 0 faces, expected exactly one"):
-        run(stages.extract(short_a, tmp_path / "faces", ExtractRecipe(), consent_of("a"), picture, workers=1))
+        run(stages.extract([short_a], tmp_path / "faces", ExtractRecipe(), consent_of("a"), picture, workers=1))
 
 
 def test_consent_in_the_future_stops_before_any_work(short_a: Path, tmp_path: Path) -> None:
     late = replace(consent_of("a"), date=consent_of("a").date.replace(year=2999))
     with pytest.raises(ConsentError, match="in the future"):
-        run(stages.extract(short_a, tmp_path / "faces", ExtractRecipe(), late, None, workers=1))
+        run(stages.extract([short_a], tmp_path / "faces", ExtractRecipe(), late, None, workers=1))
     assert list(tmp_path.iterdir()) == []

@@ -464,13 +464,29 @@ def test_two_faces_in_the_same_frames_are_two_people() -> None:
     assert [person.faces for person in people(Faces.join(twins))] == [30, 30]
 
 
+def test_a_face_found_twice_at_one_place_is_one_person() -> None:
+    """Two tracks side by side for a while, of one face: not a second person, who would leave strangers a place."""
+    faces = Faces.join([shot(1, 0, range(30)), shot(1, 1, range(20, 45), x=110)])
+    assert [(person.tracks, person.faces) for person in people(faces)] == [((0, 1), 55)]
+    mine, _, _ = pick(faces, None, "clip.mp4")
+    np.testing.assert_array_equal(mine.frame, np.arange(45))  # one face a frame all the same
+
+
+def test_a_face_found_once_is_nobody() -> None:
+    flash = replace(shot(1, 1, range(50, 51)), embedding=someone(1)[None])
+    tracked = track(Faces.join([shot(1, 0, range(30)), flash]), no_cuts(60), RATE)
+    assert len(tracked) == 31
+    (person,) = people(tracked)
+    assert person.faces == 30
+
+
 def test_the_most_frequent_person_is_picked_and_it_is_said() -> None:
     faces = Faces.join([shot(2, 0, range(20), x=300), shot(1, 1, range(50)), shot(1, 2, range(60, 70))])
     mine, person, text = pick(faces, None, "clip.mp4")
     np.testing.assert_array_equal(mine.frame, [*range(50), *range(60, 70)])
     assert (mine.expression == 1).all()
     assert person.tracks == (1, 2)
-    assert text == "clip.mp4: kept the most frequent of 2 people, 60 faces"
+    assert text == "clip.mp4: kept the most frequent of 2 people (same person under 0.60), 60 faces"
 
 
 def test_the_only_person_is_picked() -> None:
@@ -492,7 +508,7 @@ def test_the_example_decides_even_for_a_passer_by() -> None:
 
 
 def test_nobody_is_like_the_example() -> None:
-    with pytest.raises(FaceError, match=r"clip\.mp4: nobody like the example picture \(nearest 0\.80"):
+    with pytest.raises(FaceError, match=r"clip\.mp4: nobody like the person of the example picture \(nearest 0\.80"):
         pick(shot(1, 0, range(50)), someone(3), "clip.mp4")
 
 

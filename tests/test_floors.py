@@ -18,10 +18,10 @@ FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
-    "find": ["mask", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
+    "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [
-        "faceset", "quality", "collect", "origin", "change", "nudge", "subset", "give", "aside", "similar", "sheet",
-        "order", "prune", "part",
+        "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
+        "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],

@@ -118,7 +118,7 @@ def test_a_model_that_names_places_outside_reads_nothing_there(model: Path, shor
     """The face set's path in a model is only a hint: what does not fit the clip is searched anew."""
     record = json.loads((model / "model.json").read_text())
     record["face_sets"]["a"]["path"] = "/etc"
-    record["face_sets"]["a"]["footage_sha256"] = "0" * 64
+    record["face_sets"]["a"]["footage"] = [{"path": "/etc/passwd", "sha256": "0" * 64}]
     (model / "model.json").write_text(json.dumps(record))
     _, trained, _ = checkpoint.load(model, torch.device("cpu"))
     faces = run(stages._faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))[1]

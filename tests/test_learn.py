@@ -97,7 +97,7 @@ def test_a_model_of_an_earlier_version_is_refused(sets: dict[str, FaceSet], tmp_
     trained(sets, tmp_path / "m", 2)
     record = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps(record | {"version": 1}))
-    with pytest.raises(ModelError, match="version 1, this program reads 2"):
+    with pytest.raises(ModelError, match="version 1, this program reads 2 and 3"):
         checkpoint.load(tmp_path / "m", torch.device("cpu"))
 
 
@@ -111,10 +111,24 @@ def test_too_few_faces(sets: dict[str, FaceSet], tmp_path: Path) -> None:
 
 
 def test_held_out_faces_are_stretches_that_do_not_touch_the_rest() -> None:
-    learned, held = data.split(1000)
+    learned, held = data.split(np.zeros(1000, np.int64))
     assert 80 <= len(held) <= 120 and len(learned) > 850
     assert np.abs(learned[:, None] - held[None]).min() > 1
     assert len(np.nonzero(np.diff(held) > 1)[0]) == 5  # six stretches
+
+
+def test_held_out_stretches_end_with_their_clip() -> None:
+    # The third of six stretches, rows 408 to 424, would reach from the first clip into the second.
+    source = np.repeat([0, 1], [420, 580])
+    learned, held = data.split(source)
+    assert 80 <= len(held) <= 120
+    starts = np.nonzero(np.diff(held, prepend=-9) > 1)[0]
+    assert all(len(set(source[stretch])) == 1 for stretch in np.split(held, starts[1:]))
+    # The second clip's first frames are no neighbours of the first clip's last ones, and are learned from.
+    assert 420 in learned and 419 in held
+    for clip in (0, 1):
+        apart = learned[source[learned] == clip][:, None] - held[source[held] == clip][None]
+        assert np.abs(apart).min() > 1
 
 
 def test_the_score_does_not_know_the_batch_size(sets: dict[str, FaceSet]) -> None:

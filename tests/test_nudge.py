@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,14 +15,15 @@ import numpy as np
 import pytest
 
 from facedouble.curate import change, give, nudge
-from facedouble.curate.faceset import FaceSet
+from facedouble.curate.faceset import FaceSet, crop_name
 from facedouble.curate.nudge import Nudge
 from facedouble.curate.quality import Looks
 from facedouble.errors import ConsentError, FaceError, InputError
+from facedouble.faces import Faces
 from facedouble.geometry import align, apply, invert
 from facedouble.provenance.consent import likeness_of
 from facedouble.recipes import ExtractRecipe
-from support import command, contents, part_of
+from support import command, consent_of, contents, part_of
 
 
 @pytest.mark.parametrize("by", [Nudge(3, 5), Nudge(turn=0.2), Nudge(scale=1.15), Nudge(-6, 2, -0.1, 0.9)])
@@ -192,14 +194,51 @@ def test_a_journal_of_giving_without_the_other_set_is_a_sentence(
     mine, _ = pair
     journal = mine.path / give.JOURNAL
     for content, text in (
-        (json.dumps({"to": str(mine.path.parent / "away"), "frames": [3]}), "Put that set back there"),
+        (json.dumps({"to": str(mine.path.parent / "away"), "faces": [["0" * 64, 3]]}), "Put that set back there"),
         ("{", "not a list of given faces by this program"),
-        ('{"to": 3, "frames": [1]}', "not a list of given faces by this program"),
-        ('{"to": "x", "frames": "all"}', "not a list of given faces by this program"),
-        ('{"to": "x", "frames": []}', "names no frames"),
+        ('{"to": 3, "faces": [["x", 1]]}', "not a list of given faces by this program"),
+        ('{"to": "x", "faces": "all"}', "not a list of given faces by this program"),
+        ('{"to": "x", "faces": []}', "names no faces"),
     ):
         journal.write_text(content)
         before = contents(mine.path)
         assert command("faces", "list", mine.path) == 1
         assert text in capsys.readouterr().err
         assert contents(mine.path) == before
+
+
+def test_faces_of_several_clips_are_given_by_clip_and_frame(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
+    def both(name: str, person: str, parts: list[tuple[FaceSet, list[int]]]) -> FaceSet:
+        """A set of the faces of two clips, in the order of `parts`."""
+        (tmp_path / name / "crops").mkdir(parents=True)
+        crop = []
+        for number, (of, rows) in enumerate(parts):
+            crop += [crop_name(number, row) for row in rows]
+            for row in rows:
+                shutil.copyfile(of.path / "crops" / of.crop[row], tmp_path / name / "crops" / crop_name(number, row))
+        columns = {
+            column: np.concatenate([getattr(of, column)[rows] for of, rows in parts])
+            for column in ("pts", "sharpness", "transform")
+        }
+        replace(
+            faces_a, path=tmp_path / name, person=person, consent=consent_of(person), crop=crop,
+            sources=tuple(of.sources[0] for of, _ in parts), faces=Faces.join([of.faces[rows] for of, rows in parts]),
+            source=np.repeat(np.arange(len(parts)), [len(rows) for _, rows in parts]), **columns,
+        ).save()  # fmt: skip
+        return FaceSet.load(tmp_path / name)
+
+    mine = both("mine", "a", [(faces_a, [0, 1, 2]), (faces_b, [4, 5, 30])])
+    other = both("other", "z", [(faces_b, [0, 3]), (faces_a, [5])])
+    picture, points = mine.read_crop(4), mine.faces.points[4]
+    give.check(mine, [1, 4], other)
+    give.give(mine, [1, 4], other)
+    now, theirs = FaceSet.load(mine.path), FaceSet.load(other.path)
+    assert now.crop == ["000000.png", "000002.png", "s1-000004.png", "s1-000030.png"]
+    assert theirs.crop == ["000000.png", "000003.png", "000005.png", "s1-000001.png", "s1-000005.png"]
+    assert theirs.source.tolist() == [0, 0, 0, 1, 1] and theirs.faces.frame.tolist() == [0, 3, 5, 1, 5]
+    np.testing.assert_array_equal(theirs.read_crop(2), picture)
+    np.testing.assert_array_equal(theirs.faces.points[2], points)
+    assert len(now.rows_with_crops()) == 4 and len(theirs.rows_with_crops()) == 5
+    assert not {*theirs.faces.track[[2, 3]].tolist()} & {*theirs.faces.track[[0, 1, 4]].tolist()}
+    with pytest.raises(FaceError, match=r"in 1 of these frames already, the first 0"):
+        give.check(theirs, [0], both("third", "y", [(faces_b, [0, 9])]))

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from facedouble.curate import prune
-from facedouble.curate.faceset import FaceSet
+from facedouble.curate.faceset import FaceSet, Source
 from facedouble.curate.order import order
 from facedouble.curate.quality import CACHE, Looks, Quality, measure, quality_of
 from facedouble.events import Progress
@@ -255,6 +255,31 @@ def test_a_face_is_seen_in_its_frame_and_the_frames_beside_it(page: Page, copy: 
             assert "has frames 0 to 39, and no frame" in page.trouble(f"/{path}/{row}/{step}")
 
 
+def test_a_face_of_the_second_clip_is_seen_and_cut_there(
+    faces_a: FaceSet, short_a: Path, short_b: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "two" / "crops").mkdir(parents=True)
+    for row, name in ((3, "000003.png"), (4, "s1-000003.png"), (5, "s1-000005.png")):
+        shutil.copyfile(faces_a.path / "crops" / faces_a.crop[row], tmp_path / "two" / "crops" / name)
+    rows, frames = np.array([3, 3, 5]), np.array([3, 3, 5])
+    two = replace(
+        faces_a, path=tmp_path / "two", sources=(faces_a.sources[0], Source.of(probe(short_b))),
+        source=np.array([0, 1, 1]), faces=replace(faces_a.faces[rows], frame=frames), pts=faces_a.pts[rows],
+        sharpness=faces_a.sharpness[rows], transform=faces_a.transform[rows],
+        crop=["000003.png", "s1-000003.png", "s1-000005.png"],
+    )  # fmt: skip
+    two.save()
+    with served(FaceSet.load(two.path)) as page:
+        for row, clip in ((0, short_a), (1, short_b)):
+            assert np.abs(page.picture(f"/frame/{row}/2").astype(int) - pictures(clip)[5]).mean() < 3
+            assert [face["row"] for face in page.get(f"/seen/{row}/0")["faces"]] == [row]
+            assert [face["row"] for face in page.get(f"/seen/{row}/2")["faces"]] == ([] if row == 0 else [2])
+        page.post("/nudge", rows=[1], x=4)
+        now = FaceSet.load(two.path)
+        truth, _ = aligned(next(read(probe(short_b), 3, 4)).pixels, now.faces.points[1], 128, 2.0)
+        assert np.abs(now.read_crop(1).astype(int) - truth).max() <= 2 and now.sources == two.sources
+
+
 # --- dropping and restoring -----------------------------------------------------------------------------------------
 
 
@@ -354,7 +379,7 @@ def test_a_nudge_is_undone_to_the_byte(page: Page, copy: FaceSet) -> None:
 
 
 def test_without_the_clip_a_nudge_says_so(page: Page, copy: FaceSet, short_b: Path) -> None:
-    clip = Path(copy.source.path)
+    clip = Path(copy.sources[0].path)
     kept = clip.rename(clip.with_suffix(".kept"))
     before = contents(copy.path)
     try:
@@ -734,8 +759,9 @@ def test_a_large_set_is_not_all_on_the_page(browser: Browser, copy: FaceSet) -> 
         if row != int(name[:-4]):
             os.link(copy.path / "first" / copy.crop[row], copy.path / "crops" / name)
     large = replace(
-        copy, faces=replace(copy.faces[many], frame=np.arange(6000)), source=replace(copy.source, frames=6000),
-        pts=np.arange(6000), sharpness=copy.sharpness[many], transform=copy.transform[many], crop=names,
+        copy, faces=replace(copy.faces[many], frame=np.arange(6000)), sources=(replace(copy.sources[0], frames=6000),),
+        source=np.zeros(6000, np.int64), pts=np.arange(6000), sharpness=copy.sharpness[many],
+        transform=copy.transform[many], crop=names,
     )  # fmt: skip
     with served(large) as page, opened(browser, page) as tab:
 

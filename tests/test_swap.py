@@ -208,4 +208,5 @@ def test_killed_conversion_leaves_no_clip_and_starts_over(model: Path, short_a: 
 
 def test_a_model_holds_no_code(model: Path) -> None:
     kinds = {path.suffix for path in model.rglob("*") if path.is_file()}
-    assert kinds <= {".safetensors", ".json", ".toml", ".png"}
+    assert kinds <= {".safetensors", ".json", ".toml", ".png", ".html"}
+    assert "<script" not in (model / "match" / "report.html").read_text()

@@ -101,18 +101,36 @@ def _parser() -> argparse.ArgumentParser:
     _machine_options(swap)
 
     extract = _command(
-        verbs, "extract", commands.extract, "a clip into a face set: a folder to look through and delete from"
+        verbs, "extract", commands.extract, "clips into a face set: a folder to look through and delete from"
     )
-    extract.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder of pictures")
+    extract.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="a video, or a folder of pictures")
     extract.add_argument("-o", "--output", type=_named, required=True, help="the face set's folder")
     extract.add_argument("--consent", metavar="RECORD", help=CONSENT_HELP)
     extract.add_argument(
-        "--person", type=Path, metavar="PICTURE", help="who is meant; by default the person seen most often"
-    )
+        "--person", type=Path, metavar="PICTURE",
+        help="who is meant: a picture of this person alone, or a folder of such pictures; by default the person seen "
+        "most often in the first clip",
+    )  # fmt: skip
+    extract.add_argument(
+        "--range", dest="ranges", action="append", default=[], metavar="START-END",
+        help="look only here, in each clip: frames (100-500) or times (00:03.2-00:07), END not included; give it again "
+        "for more",
+    )  # fmt: skip
     _extract_options(extract)
     _machine_options(extract)
 
     _faces_command(verbs)
+
+    match = _command(
+        verbs, "match", commands.match, "are two face sets a good pair, what will go wrong, what to film instead"
+    )
+    match.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
+    match.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
+    match.add_argument("-o", "--output", type=_named, help="folder for the report (default: B-on-A.match here)")
+    match.add_argument("--preset", choices=["compact", "classic"], default="compact", help="that would be trained")
+    match.add_argument("--size", type=int, metavar="PX", help="side of the network's picture that would be trained")
+    match.add_argument("--json", action="store_true", help="print the answer as JSON instead of a table")
+    match.add_argument("--workers", type=int, metavar="N", help="faces looked at side by side (default: one a core)")
 
     train = _command(verbs, "train", commands.train, "two face sets into a model; goes on with one that is there")
     train.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
@@ -173,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _faces_command(verbs: Any) -> None:
-    faces = _command(verbs, "faces", faces_commands.faces, "put a face set in order: look, sort, prune, split, pick")
+    faces = _command(verbs, "faces", faces_commands.faces, "put sets in order: look, sort, prune, split, pick, merge")
     actions = faces.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
 
     def action(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -257,6 +275,14 @@ def _faces_command(verbs: Any) -> None:
     pick.add_argument("count", type=int, metavar="N", help="how many")
     pick.add_argument("-o", "--output", type=_named, required=True, metavar="NEW", help="the new set's folder")
 
+    merge = _command(actions, "merge", faces_commands.faces, "several sets of one person into a new one; they stay")
+    merge.add_argument("sets", type=Path, nargs="+", metavar="FACES", help="face sets made under one consent record")
+    merge.add_argument("-o", "--output", type=_named, required=True, metavar="NEW", help="the new set's folder")
+    merge.add_argument(
+        "--same-person", type=float, default=0.6, metavar="D",
+        help="distance of mean identities under which two sets are one person's (default: %(default)g)",
+    )  # fmt: skip
+
 
 def _consent_command(verbs: Any) -> None:
     consent = _command(verbs, "consent", commands.consent, "who agreed: records of a project, and taking them back")
@@ -316,6 +342,14 @@ def _extract_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--people", type=int, default=4, metavar="N", help="looked for in one frame (default: %(default)s)"
     )
+    group.add_argument(
+        "--min-face", type=int, default=24, metavar="PX",
+        help="leave out faces narrower than this in the frame (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--same-person", type=float, default=0.6, metavar="D",
+        help="distance of identities under which two faces are one person's; lower keeps fewer (default: %(default)g)",
+    )  # fmt: skip
 
 
 def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> None:

@@ -121,7 +121,10 @@ def _run_swap(
 def _extract_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ExtractRecipe
 
-    return ExtractRecipe(options.crop_size, options.coverage, options.every, max_people=options.people)
+    return ExtractRecipe(
+        options.crop_size, options.coverage, options.every, options.min_face, options.people,
+        ranges=tuple(getattr(options, "ranges", ())), same_person=options.same_person,
+    )  # fmt: skip
 
 
 def _convert_recipe(options: argparse.Namespace) -> Any:
@@ -153,12 +156,12 @@ def extract(options: argparse.Namespace, _stopped: Flag) -> None:
         raise ConsentError(
             f"{where}: {len(records)} records, and a face set is of one person. Say whose: --consent NAME ({names})."
         )
-    record = consent.require(records[0] if records else None, str(options.clip))
+    record = consent.require(records[0] if records else None, ", ".join(map(str, options.clips)))
     recipe = _extract_recipe(options)
     _, workers = _machine(options)
     from . import stages
 
-    _listen(stages.extract(options.clip, options.output, recipe, record, options.person, workers), options)
+    _listen(stages.extract(options.clips, options.output, recipe, record, options.person, workers), options)
 
 
 def train(options: argparse.Namespace, stopped: Flag) -> int:
@@ -170,6 +173,23 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
     device, _ = _machine(options)
     _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options)
     return 130 if stopped.is_set() else 0
+
+
+def match(options: argparse.Namespace, _stopped: Flag) -> None:
+    from . import stages
+    from .console import print_match
+    from .curate.faceset import FaceSet
+    from .recipes import TrainRecipe
+
+    recipe = TrainRecipe.of(options.preset, **({"size_px": options.size} if options.size else {}))
+    sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
+    names = [folder.resolve().name for folder in (options.faces_b, options.faces_a)]
+    folder = options.output or Path(f"{'-on-'.join(names)}.match")
+    found = _listen(stages.match(sets, folder, recipe, _workers(options)), options)
+    if options.json:
+        print((folder / "report.json").read_text(), end="")
+    else:
+        print_match(found)
 
 
 def convert(options: argparse.Namespace, _stopped: Flag) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from .events import Event, Finished, Note, Progress
 
 if TYPE_CHECKING:
+    from .curate.match import Match
     from .device import Check
     from .judge.measure import Measures
 
@@ -94,6 +95,18 @@ def print_measures(found: Measures) -> None:
 
     rows = [(line.name, line.value, line.goal, line.verdict) for line in lines(found)]
     print_table(("measure", "found", "good", ""), rows)
+
+
+def print_match(found: Match) -> None:
+    """A pair's measures and verdicts, the overall figure, and what to do, on standard output."""
+    rows = [(one.name, one.found, one.verdict or "-") for one in found.findings]
+    print_table(("measure", "found", ""), rows)
+    print(f"\noverall: {found.overall:.0f} of 100, {found.verdict}")
+    for one in found.worst[:5]:
+        print(f"- {one.name}: {one.advice}")
+    print(f"train with: {' '.join(found.recommended)}")
+    for reason in found.reasons:
+        print(f"- {reason}")
 
 
 def print_checks(checks: Sequence[Check]) -> None:

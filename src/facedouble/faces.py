@@ -73,6 +73,15 @@ class Faces:
             return cls.empty()
         return cls(**{name: np.concatenate([part.columns()[name] for part in parts]) for name in parts[0].columns()})
 
+    @classmethod
+    def join_clips(cls, parts: Sequence[Faces]) -> Faces:
+        """`join` of different clips' faces, with tracks numbered on from clip to clip: a track is of one."""
+        numbered, made = [], 0
+        for part in parts:
+            numbered.append(replace(part, track=np.where(part.track < 0, part.track, part.track + made)))
+            made += int(part.track.max(initial=-1)) + 1
+        return cls.join(numbered)
+
 
 @dataclass(frozen=True, eq=False)
 class Crops:

@@ -33,7 +33,7 @@ _BIN_DEGREES = 10
 def faces(options: argparse.Namespace, _stopped: Flag) -> None:
     {
         "list": _list, "sort": _sort, "prune": _prune, "restore": _restore, "split": _split, "pick": _pick,
-        "sheet": _sheet, "review": _review,
+        "sheet": _sheet, "merge": _merge, "review": _review,
     }[options.action](options)  # fmt: skip
 
 
@@ -77,8 +77,10 @@ def _list(options: argparse.Namespace) -> None:
         record = {
             "person": opened.person,
             "consent": opened.consent.id,
-            "source": opened.source.path,
-            "frames": opened.source.frames,
+            "sources": [
+                {"path": source.path, "frames": source.frames, "faces": count}
+                for source, count in zip(opened.sources, _counts(opened), strict=True)
+            ],
             "faces": len(opened),
             "pictures": len(rows),
             "aside": put_aside,
@@ -87,7 +89,8 @@ def _list(options: argparse.Namespace) -> None:
         print(json.dumps(record, indent=2))
         return
     print(f"person:   {opened.person} (consent {opened.consent.id})")
-    print(f"source:   {opened.source.path}, {opened.source.frames} frames")
+    for source, count in zip(opened.sources, _counts(opened), strict=True):
+        print(f"source:   {source.path}, {count} faces in {source.frames} frames")
     print(f"pictures: {len(rows)} of {len(opened)} faces, {opened.recipe.size_px} px")
     print(f"aside:    {', '.join(f'{count} {reason}' for reason, count in put_aside.items()) or 'none'}")
     if not len(rows):
@@ -102,6 +105,11 @@ def _list(options: argparse.Namespace) -> None:
     for name in ("yaw", "pitch"):
         print(f"\n{name}, degrees")
         print("\n".join(_histogram(quality.column(name)[rows])))
+
+
+def _counts(opened: FaceSet) -> list[int]:
+    """Faces of each source, with a picture or without."""
+    return [int((opened.source == number).sum()) for number in range(len(opened.sources))]
 
 
 def _range(values: Any) -> dict[str, float]:
@@ -295,6 +303,18 @@ def _review(options: argparse.Namespace) -> None:
 def _has_screen() -> bool:
     # Without one, Python would start a browser of the terminal, and wait for its end.
     return sys.platform in ("win32", "darwin") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from .curate.merge import merge
+
+    sets = [_open(path) for path in options.sets]
+    merged = merge(sets, options.output, options.same_person)
+    again = sum(map(len, sets)) - len(merged)
+    print(
+        f"{options.output}: {len(merged.rows_with_crops())} faces of {merged.person} from {len(merged.sources)} sources"
+        f"{f'; {again} frames that several sets have were taken once' if again else ''}"
+    )
 
 
 def _say(text: str) -> None:

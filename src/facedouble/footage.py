@@ -7,6 +7,9 @@ time_base (a Fraction of a second); there is no float frame rate anywhere.
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Clip:
     """degrees counter-clockwise that the decoder's pictures must be turned to stand upright: 0, 90, 180 or 270"""
     audio_tracks: int
     is_folder: bool = False
+    sizes_differ: bool = False
+    """of a folder's pictures; `size` is then the widest and the tallest of them"""
 
     @property
     def count(self) -> int:
@@ -66,6 +73,30 @@ class Clip:
         """Seconds from the first frame's start to the start of frame `index`."""
         return (int(self.pts[index]) - int(self.pts[0])) * self.time_base
 
+    def stretches(self, ranges: Sequence[str]) -> list[tuple[int, int]]:
+        """The frames of `ranges` (see `parse_range`; none: all) as ascending, disjoint, half-open stretches.
+
+        A time means the first frame that starts at it or later. Raises InputError where the clip has none of them.
+        """
+        found: list[tuple[int, int]] = []
+        for start, stop in sorted((self._index(a), self._index(b)) for a, b in map(parse_range, ranges or ("0-",))):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(stop, found[-1][1]))
+            elif start < stop:
+                found.append((start, stop))
+        if not found:
+            raise InputError(
+                f"{self.path}: has no frame in --range {', '.join(ranges)}: it has {self.count} frames, "
+                f"{self.seconds:.1f} s."
+            )
+        return found
+
+    def _index(self, moment: int | Fraction | None) -> int:
+        """The frame of a frame number, or of seconds from the first frame's start; None is the end."""
+        if isinstance(moment, Fraction):
+            return int(np.searchsorted(self.pts - self.pts[0], math.ceil(moment / self.time_base)))
+        return self.count if moment is None else min(moment, self.count)
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -82,3 +113,26 @@ class Frame:
 def spread(count: int, most: int) -> NDArray[np.int64]:
     """At most `most` places evenly spread over 0 .. count - 1, both ends among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
+
+
+def parse_range(text: str) -> tuple[int | Fraction, int | Fraction | None]:
+    """`START-END`, half-open, both frame numbers (`100-500`) or both times from the first frame on (`00:03.2-00:07`,
+    `1:02:03-1:05:00`; then as Fractions of seconds); no END is the clip's end. Raises InputError."""
+    start, dash, end = text.strip().partition("-")
+    first, last = _moment(start), _moment(end) if end.strip() else None
+    alike = last is None or type(first) is type(last)
+    if not dash or first is None or (last is None and end.strip()) or not alike or (last is not None and first >= last):
+        raise InputError(
+            f"--range {text!r}: expected START-END with START before END, in frames (100-500) or in minutes and "
+            "seconds (00:03.2-00:07)."
+        )
+    return first, last
+
+
+def _moment(text: str) -> int | Fraction | None:
+    if re.fullmatch(r"[0-9]{1,12}", text.strip()):
+        return int(text)
+    if time := re.fullmatch(r"(?:([0-9]{1,4}):)?([0-9]{1,4}):([0-9]{1,2}(?:\.[0-9]{1,9})?)", text.strip()):
+        hours, minutes, seconds = time.groups()
+        return Fraction(seconds) + 60 * int(minutes) + 3600 * int(hours or 0)
+    return None

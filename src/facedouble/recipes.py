@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from .errors import InputError
+from .faces import SAME_PERSON
+from .footage import parse_range
 
 MINIMUM_FACES = 30
 """of each side, that training needs"""
@@ -44,12 +46,25 @@ class ExtractRecipe(Recipe):
     """faces narrower than this in the frame are left out"""
     max_people: int = 4
     """how many faces are looked for in one frame"""
+    ranges: tuple[str, ...] = ()
+    """stretches of each clip that are looked through, see footage.parse_range; none: all of it"""
+    same_person: float = SAME_PERSON
+    """distance of identity descriptors under which two faces are one person's"""
 
     def __post_init__(self) -> None:
         _check(64 <= self.size_px <= 2048, f"crop size {self.size_px}: expected 64 to 2048 px")
         _check(1 <= self.coverage <= 4, f"coverage {self.coverage}: expected 1 to 4 face squares")
         _check(self.every >= 1, f"every {self.every}: expected 1 or more")
         _check(1 <= self.max_people <= 32, f"people {self.max_people}: expected 1 to 32")
+        _check(1 <= self.min_face_px <= 10_000, f"min face {self.min_face_px}: expected 1 to 10000 px")
+        _check(0.1 <= self.same_person <= 1, f"same person {self.same_person}: expected a distance of 0.1 to 1")
+        for text in self.ranges:
+            parse_range(text)
+
+    @property
+    def looks_everywhere(self) -> bool:
+        """Whether no frame and no face of the usual size is left out."""
+        return not self.ranges and self.min_face_px <= ExtractRecipe.min_face_px
 
 
 @dataclass(frozen=True)

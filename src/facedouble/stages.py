@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import math
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from . import __version__
+from .curate import match_report, people, quality
+from .curate.appearance import MOST_FACES, look_at, sampled_rows
 from .curate.collect import collect
+from .curate.compare import Comparison
+from .curate.compare import Side as Seen
 from .curate.faceset import FaceSet
+from .curate.match import Match, judge_pair
 from .device import Device
 from .errors import FaceError, InputError, ModelError
 from .events import Event, Finished, Note, Progress
@@ -37,7 +42,7 @@ from .learn.data import usable_rows
 from .learn.model import SIDES
 from .learn.train import train as train_network
 from .media.flow import ordered_map
-from .media.reader import probe, read
+from .media.reader import picture_files, probe, read
 from .media.writer import open_writer
 from .project import output_errors, save_json, unfinished
 from .provenance import certificate, consent, content, credential, ledger, xmp
@@ -48,38 +53,74 @@ from .swap.face import Swapper
 from .swap.label import START_S, Label, around
 
 Stage = Generator[Event, None, Any]
+_AT_A_GLANCE = 300
+"""faces a side looked at before training"""
 
 
 def extract(
-    clip_path: Path, out: Path, recipe: ExtractRecipe, record: ConsentRecord, example: Path | None, workers: int
+    clip_paths: Sequence[Path],
+    out: Path,
+    recipe: ExtractRecipe,
+    record: ConsentRecord,
+    example: Path | None,
+    workers: int,
 ) -> Generator[Event, None, FaceSet]:
-    """Make a face set of the one person meant in a clip. Goes on with an earlier, unfinished run into the same
-    folder."""
+    """Make a face set of the one person meant in one or more clips; without an `example` picture, the first clip says
+    who that is. Goes on with an earlier, unfinished run into the same folder."""
     consent.check(record, dt.date.today())
-    clip = probe(clip_path)
+    clips = [
+        probe(path, sizes_may_differ=True) for path in clip_paths
+    ]  # all must be fit before hours go into the first
+    for number, clip in enumerate(clips):
+        clip.stretches(recipe.ranges)
+        if same := [other.path for other in clips[:number] if other.sha256 == clip.sha256]:
+            raise InputError(f"{clip.path}: the same footage as {same[0]}. Give each clip once.")
     if out.exists():
         faces = FaceSet.load(out)
-        if faces.source.sha256 != clip.sha256 or faces.recipe != recipe:
+        if [source.sha256 for source in faces.sources] != [clip.sha256 for clip in clips] or faces.recipe != recipe:
+            names = ", ".join(Path(source.path).name for source in faces.sources)
             raise InputError(
-                f"{out}: already holds faces of {Path(faces.source.path).name}, other footage or settings. "
+                f"{out}: already holds faces of {names}, other footage or settings. "
                 "Choose another -o, or delete that folder."
             )
         yield Note(f"{out}: already extracted, {len(faces.rows_with_crops())} faces; delete the folder to do it again")
         return faces
-    work = unfinished(out)
-    yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
-    _refuse_explicit(ContentCheck(), clip, clip_path.name)
-    found = yield from search(clip, recipe, work / "search", workers)
-    mine, person, how = pick(found, identity_in(example) if example else None, clip_path.name)
-    yield Note(how)
-    consent.check_likeness(record, person.embedding, clip_path.name)
-    result = yield from collect(clip, mine, work, recipe, record, workers)
+    work, check = unfinished(out), ContentCheck()
+    # Who is meant may be said otherwise once the search has been done.
+    yield from _work_folder(work, {"recipe": {**recipe.as_dict(), "same_person": None}})
+    for clip in clips:
+        _refuse_explicit(check, clip, clip.path.name)
+    wanted, like = identity_in(example) if example else None, "the example picture"
+    kept: list[tuple[Clip, Faces]] = []
+    rolls: list[people.Roll] = []
+    for clip in clips:
+        found = yield from search(clip, recipe, work / "search" / clip.sha256[:16], workers)
+        try:
+            mine, person, how = pick(found, wanted, clip.path.name, recipe.same_person, like)
+        except FaceError as error:
+            if not len(found):
+                raise
+            people_of_clip = people.seen_in(clip, found, None, wanted, str(error), recipe.same_person)
+            people.write(work, [*rolls, people_of_clip], recipe.same_person)
+            raise FaceError(f"{error} Who was found is shown in {work / people.SHEET}.") from error
+        yield Note(how)
+        consent.check_likeness(record, person.embedding, clip.path.name)
+        rolls.append(people.seen_in(clip, found, person, wanted, how, recipe.same_person))
+        kept.append((clip, mine))
+        if wanted is None:
+            wanted, like = person.embedding, clip.path.name
+    with output_errors(out):
+        shutil.rmtree(work / "crops", ignore_errors=True)
+    result = yield from collect(kept, work, recipe, record, workers)
+    people.write(work, rolls, recipe.same_person)
     with output_errors(out):
         shutil.rmtree(work / "search")
         (work / "stamp.json").unlink()
         work.replace(out)
     result = replace(result, path=out)
-    yield Finished(out, f"{len(result.rows_with_crops())} faces of {record.person}, from {clip.count} frames")
+    frames = sum(stop - start for clip in clips for start, stop in clip.stretches(recipe.ranges))
+    yield Finished(out / people.SHEET, "who was kept and who was dropped")
+    yield Finished(out, f"{len(result.rows_with_crops())} faces of {record.person}, from {frames} frames")
     return result
 
 
@@ -91,6 +132,7 @@ def _refuse_explicit(check: ContentCheck, clip: Clip, name: str) -> None:
 
 def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
     """A folder to resume in; what an unfinished run with another stamp left there is cleared away."""
+    stamp = json.loads(json.dumps(stamp))  # as it reads when it comes back
     with output_errors(work):
         if work.exists() and (
             not (work / "stamp.json").is_file() or json.loads((work / "stamp.json").read_text()) != stamp
@@ -101,17 +143,63 @@ def _work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
         save_json(work / "stamp.json", stamp)
 
 
-def identity_in(picture: Path) -> NDArray[np.float32]:
-    """The identity (128,) of the one face in a picture."""
-    frame = next(iter(read(probe(picture))))
-    pixels = to_8_bit(frame.pixels)
+def identity_in(example: Path) -> NDArray[np.float32]:
+    """The identity (128,) of the one face in a picture, or the mean of those in a folder of pictures."""
+    clip, identity = probe(example, sizes_may_differ=True), Identity()
+    found = []
     with Landmarker(video=False, max_people=2) as landmarker:
-        faces = landmarker(pixels)
-    if len(faces) != 1:
-        raise FaceError(
-            f"{picture}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant."
-        )
-    return Identity()(pixels, faces.points[0])
+        for frame in read(clip, 0, clip.count if clip.is_folder else 1):
+            pixels = to_8_bit(frame.pixels)
+            faces = landmarker(pixels)
+            if len(faces) != 1:
+                name = picture_files(example)[frame.index] if clip.is_folder else example
+                raise FaceError(
+                    f"{name}: {len(faces)} faces, expected exactly one. Cut the picture down to the person meant."
+                )
+            found.append(identity(pixels, faces.points[0]))
+    return mean_embedding(np.array(found))
+
+
+def match(sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int) -> Generator[Event, None, Match]:
+    """Say whether two face sets are a good pair, and write report.html, report.json and pictures/ into `folder`.
+
+    At most 2000 faces a side are looked at, spread evenly over the set. Raises FaceError where a set has no crops.
+    """
+    answer, page = yield from _looked_at(sets, folder, recipe, workers, MOST_FACES)
+    yield Finished(page, "report")
+    return answer
+
+
+def _looked_at(
+    sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int, most: int
+) -> Generator[Progress | Note, None, tuple[Match, Path]]:
+    sides = []
+    for side in SIDES:
+        consent.check(sets[side].consent, dt.date.today())
+        rows = sampled_rows(sets[side], most)
+        if not len(rows):
+            raise FaceError(f"{sets[side].path}: no crops left in it. Extract it again.")
+        measured = yield from quality.measure(sets[side], workers)
+        sides.append(Seen(sets[side], measured, (yield from look_at(sets[side], rows, recipe, workers))))
+    found = Comparison.of(sides[0], sides[1], recipe)
+    answer = judge_pair(found)
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return answer, match_report.write(folder, answer, found)
+
+
+def _advise(sets: dict[str, FaceSet], folder: Path, recipe: TrainRecipe, workers: int) -> Generator[Event, None, None]:
+    """A note on the pair before training, from a glance at it. Whatever happens, training goes on."""
+    try:
+        answer, page = yield from _looked_at(sets, folder, recipe, workers, _AT_A_GLANCE)
+    except Exception as error:  # advice is not worth an hour of somebody's training
+        yield Note(f"the pair could not be looked at before training ({error})", warning=True)
+        return
+    poor = "".join(f"; {one.name}: {one.found} ({one.verdict})" for one in answer.worst[:3])
+    yield Note(
+        f"this pair: {answer.overall:.0f} of 100, {answer.verdict}{poor}. More: {page}",
+        warning=answer.verdict == "bad",
+    )
 
 
 def train(
@@ -130,17 +218,20 @@ def train(
             side: {
                 "path": str(sets[side].path.resolve()),
                 "sha256": sets[side].sha256(),
-                "footage": sets[side].source.path,
-                "footage_sha256": sets[side].source.sha256,
+                "footage": [{"path": source.path, "sha256": source.sha256} for source in sets[side].sources],
             }
             for side in SIDES
         },
         identity={side: mean_embedding(sets[side].faces.embedding).tolist() for side in SIDES},
     )
     if model.exists() and any(model.iterdir()):
-        yield from _check_same(model, checkpoint.read_model(model), trained)
+        before = checkpoint.read_model(model)
+        yield from _check_same(model, before, trained)
+        trained = _with_footage_of(before, trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
+    if not (model / "match").exists():
+        yield from _advise(sets, model / "match", recipe, device.threads)
     yield from train_network(model, sets, recipe, until, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
@@ -155,13 +246,24 @@ def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:
             "-o for a new model."
         )
     for side in SIDES:
-        if before.face_sets[side]["footage_sha256"] != now.face_sets[side]["footage_sha256"]:
+        footage = [trained.face_sets[side]["footage"] for trained in (before, now)]
+        known, given = ({clip["sha256"] for clip in clips} for clips in footage)
+        if not known & given:  # of footage that was added or left out the model still knows the person
+            begun, other = (", ".join(Path(clip["path"]).name for clip in clips) for clips in footage)
             raise ModelError(
-                f"{model}: begun with {Path(before.face_sets[side]['footage']).name} as {side.upper()}, not "
-                f"{Path(now.face_sets[side]['footage']).name}. Choose another -o for a new model."
+                f"{model}: begun with {begun} as {side.upper()}, not {other}. Choose another -o for a new model."
             )
         if before.face_sets[side]["sha256"] != now.face_sets[side]["sha256"]:
             yield Note(f"{model}: face set {side.upper()} has changed since; going on with the new one")
+
+
+def _with_footage_of(before: Trained, now: Trained) -> Trained:
+    """A model records all that it ever learned from."""
+    face_sets = {}
+    for side in SIDES:
+        clips = [*before.face_sets[side]["footage"], *now.face_sets[side]["footage"]]
+        face_sets[side] = {**now.face_sets[side], "footage": list({clip["sha256"]: clip for clip in clips}.values())}
+    return replace(now, face_sets=face_sets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,16 +339,19 @@ def _remove(path: Path) -> None:
 
 
 def _faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generator[Event, None, Faces]:
-    """A's faces in the clip: those of A's face set where it was made from this very clip, else searched."""
+    """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched."""
     known = trained.face_sets["a"]
-    if known["footage_sha256"] == clip.sha256 and Path(known["path"]).is_dir():
-        return FaceSet.load(Path(known["path"])).faces
+    if clip.sha256 in {source["sha256"] for source in known["footage"]} and Path(known["path"]).is_dir():
+        faces_a = FaceSet.load(Path(known["path"]))
+        if (rows := faces_a.rows_of(clip.sha256)) is not None:
+            return faces_a.faces[rows]
     work = unfinished(out.with_suffix(".faces"))
     recipe = ExtractRecipe()
     yield from _work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
     found = yield from search(clip, recipe, work / "search", workers)
-    faces, _, how = pick(found, np.array(trained.identity["a"], np.float32), clip.path.name)
-    yield Note(how.replace("the example picture", f"{trained.people['a']}'s face set"))
+    wanted, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
+    faces, _, how = pick(found, wanted, clip.path.name, like=like)
+    yield Note(how)
     shutil.rmtree(work)
     return faces
 
@@ -254,13 +359,21 @@ def _faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Genera
 def _sign(
     encoding: Path, out: Path, clip: Clip, model: Path, trained: Trained, recipe: ConvertRecipe, faces: Faces
 ) -> None:
-    source = trained.face_sets["b"]
+    learned = [
+        (role, source)
+        for role, side in (("source", "b"), ("training", "a"))
+        for source in trained.face_sets[side]["footage"]
+    ]
     claim = credential.Claim(
         title=out.name,
         tool_version=__version__,
         ingredients=[
             credential.Ingredient(clip.path, clip.sha256, "target"),
-            credential.Ingredient(Path(source["footage"]), source["footage_sha256"], "source"),
+            *(
+                credential.Ingredient(Path(source["path"]), source["sha256"], role)
+                for role, source in learned
+                if role == "source" or source["sha256"] != clip.sha256
+            ),
         ],
         people=[
             credential.Person(trained.people[side], trained.consents[side].id, role)
@@ -372,13 +485,13 @@ def swap(
 ) -> Generator[Event, None, Measures | None]:
     """Extract both, train, convert and judge, all in one resumable folder beside the output. None where stopped."""
     for side in SIDES:
-        probe(sides[side].clip)  # both must be fit before hours go into the first
+        probe(sides[side].clip, sizes_may_differ=side == "b")  # both must be fit before hours go into the first
     folder = out.with_name(f"{out.stem}.facedouble")
     sets = {}
     for side in SIDES:
         part = sides[side]
         sets[side] = yield from extract(
-            part.clip, folder / f"faces-{side}", recipes[0], part.consent, part.example, workers
+            [part.clip], folder / f"faces-{side}", recipes[0], part.consent, part.example, workers
         )
     model = yield from train(sets, folder / "model", recipes[1], until, device, stop)
     if stop():

@@ -1,11 +1,14 @@
 """A face set: a folder with one person's aligned faces, for people to look through and delete from.
 
 FACES/
-  faceset.json      person, sources, recipe
-  consent.toml      the person's consent record
-  faces.parquet     one row a frame the person is seen in
-  crops/000123.png  the aligned pictures; one that is deleted is simply gone from the set, and one may be renamed with
-                    any prefix that ends in an underscore (00017_yaw-031_000123.png): what is after the last one counts
+  faceset.json         person, sources (clips and folders of pictures), recipe
+  consent.toml         the person's consent record
+  faces.parquet        one row a frame of a source that the person is seen in
+  crops/000123.png     the aligned pictures; one that is deleted is simply gone from the set, and one may be renamed
+                       with any prefix that ends in an underscore (00017_yaw-031_000123.png): what is after the last
+                       one counts
+  crops/s1-000123.png  those of the second source, and so on
+  people.png, .json    who was kept and who was dropped, where `extract` made the set; see people.py
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ from ..provenance import consent
 from ..provenance.consent import ConsentRecord
 from ..recipes import ExtractRecipe
 
-VERSION = 1
+VERSION = 2
+_ONE_SOURCE = 1
+"""version whose sets are of one source, and say so without a column for it"""
 _ROW_BYTES = 16_000
 """more than a row's numbers and names come to, unpacked"""
 _PNG_HEAD = 24
@@ -47,24 +52,50 @@ class Source:
     path: str
     sha256: str
     size: tuple[int, int]
+    """see Clip.size"""
     frames: int
     rate: Fraction
+    complete: bool = True
+    """whether the set has a row for every frame the person is seen in: not where only a part was looked through"""
 
     @classmethod
-    def of(cls, clip: Clip) -> Source:
-        return cls(str(clip.path.resolve()), clip.sha256, clip.size, clip.count, clip.rate)
+    def of(cls, clip: Clip, complete: bool = True) -> Source:
+        return cls(str(clip.path.resolve()), clip.sha256, clip.size, clip.count, clip.rate, complete)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "size": list(self.size), "rate": str(self.rate)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Source:
+        """Raises LookupError, TypeError, ValueError or ArithmeticError for what is no source."""
+        width, height = (int(side) for side in values["size"])
+        whole = {**values, "size": (width, height), "rate": Fraction(values["rate"])}
+        source = cls(**whole)
+        told = (source.path, source.sha256, source.frames, source.complete)
+        if tuple(map(type, told)) != (str, str, int, bool):
+            raise TypeError("a source's path and sha256 are text, its frames a number")
+        return source
+
+
+def crop_name(source: int, frame: int) -> str:
+    """The name of the crop of a frame of a set's n-th source."""
+    return f"s{source}-{frame:06d}.png" if source else f"{frame:06d}.png"
 
 
 @dataclass(frozen=True, eq=False)
 class FaceSet:
+    """One person's faces, rows ascending by source, then frame."""
+
     path: Path
     person: str
     consent: ConsentRecord
-    source: Source
+    sources: tuple[Source, ...]
     recipe: ExtractRecipe
     faces: Faces
+    source: NDArray[np.int64]
+    """(n,) which of `sources` each face is of; `faces.frame` counts that source's frames"""
     pts: NDArray[np.int64]
-    """(n,) of each face's frame, in the source's time base"""
+    """(n,) of each face's frame, in its source's time base"""
     sharpness: NDArray[np.float32]
     """(n,) see find.crop.sharpness; NaN where no crop was taken"""
     transform: NDArray[np.float64]
@@ -98,6 +129,13 @@ class FaceSet:
         """Rows whose picture is still there."""
         return np.array(list(self.pictures()), np.int64)
 
+    def rows_of(self, sha256: str) -> NDArray[np.int64] | None:
+        """All rows of the source with that hash; None where the set has none that is complete."""
+        for number, source in enumerate(self.sources):
+            if source.sha256 == sha256 and source.complete:
+                return np.flatnonzero(self.source == number)
+        return None
+
     def read_crop(self, row: int) -> NDArray[np.uint8]:
         """(S, S, 3) RGB. Raises FaceError for a picture that cannot be read or is of another size."""
         folder = self.path / "crops"
@@ -114,15 +152,16 @@ class FaceSet:
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
         claimed = _claimed_size(content[:_PNG_HEAD].tobytes())
         small = claimed in (None, (side, side))
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) and small else None
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) and small else None
         if picture is None or picture.shape != (side, side, 3):
             claimed = claimed if picture is None else picture.shape[1::-1]
             found = "not a picture" if claimed in (None, (side, side)) else f"{claimed[0]}x{claimed[1]} px"
             raise FaceError(f"{file}: {found}, expected {side}x{side} px. Delete that file, or extract again.")
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        return np.asarray(picture, np.uint8)
 
     def sha256(self) -> str:
-        """Of the table and of which crops are left: two sets with the same hash train the same model."""
+        """Of the table and of which crops are left, whatever was put before their names: two sets with the same hash
+        train the same model."""
         digest = hashlib.sha256((self.path / "faces.parquet").read_bytes())
         digest.update("\n".join(self.crop[row] for row in self.rows_with_crops()).encode())
         return digest.hexdigest()
@@ -133,7 +172,9 @@ class FaceSet:
         from pyarrow import parquet
 
         columns = {**self.faces.columns(), "transform": self.transform}
-        arrays: dict[str, Any] = {"pts": self.pts, "sharpness": self.sharpness, "crop": list(self.crop)}
+        arrays: dict[str, Any] = {
+            "source": self.source, "pts": self.pts, "sharpness": self.sharpness, "crop": list(self.crop)
+        }  # fmt: skip
         for name, column in columns.items():
             flat = pyarrow.array(column.reshape(-1))
             arrays[name] = pyarrow.FixedSizeListArray.from_arrays(flat, _WIDTHS[name]) if name in _WIDTHS else flat
@@ -146,7 +187,7 @@ class FaceSet:
                 "version": VERSION,
                 "person": self.person,
                 "consent": self.consent.id,
-                "source": {**vars(self.source), "size": list(self.source.size), "rate": str(self.source.rate)},
+                "sources": [source.as_dict() for source in self.sources],
                 "recipe": self.recipe.as_dict(),
             },
         )
@@ -160,24 +201,21 @@ class FaceSet:
             raise FaceError(f"{path}: not a face set. Make one with: facedouble extract CLIP -o {path}")
         try:
             record = json.loads((path / "faceset.json").read_text())
-            if record["version"] != VERSION:
-                raise FaceError(f"{path}: face set of version {record['version']}, this program reads {VERSION}.")
-            source = Source(
-                **{
-                    **record["source"],
-                    "size": tuple(record["source"]["size"]),
-                    "rate": Fraction(record["source"]["rate"]),
-                }
-            )
-            table = _read_table(path / "faces.parquet", source.frames)
+            version = record["version"]
+            if version not in (_ONE_SOURCE, VERSION):
+                raise FaceError(f"{path}: face set of version {version}, this program reads {VERSION} and before.")
+            told = [record["source"]] if version == _ONE_SOURCE else record["sources"]
+            sources = tuple(Source.from_dict(values) for values in told)
+            table = _read_table(path / "faces.parquet", sum(source.frames for source in sources), version)
             columns = {
                 name: column_of(table, name, column.dtype, _WIDTHS.get(name))
                 for name, column in Faces.empty().columns().items()
             }
             transform = column_of(table, "transform", np.float64, _WIDTHS["transform"])
             pts, sharpness = column_of(table, "pts", np.int64), column_of(table, "sharpness", np.float32)
-            _check({**columns, "transform": transform}, source)
+            source = np.zeros(len(pts), np.int64) if version == _ONE_SOURCE else column_of(table, "source", np.int64)
             crop = [_plain_name(name) for name in table["crop"].to_pylist()]
+            _check({**columns, "transform": transform}, source, crop, sources)
             recipe = ExtractRecipe.from_dict(record["recipe"])
             person, consent_id = str(record["person"]), str(record["consent"])
         except InputError as error:
@@ -197,14 +235,16 @@ class FaceSet:
             )
         columns["points"] = columns["points"].reshape(-1, LANDMARKS, 2)
         transform = transform.reshape(-1, 2, 3)
-        return cls(path, person, records[0], source, recipe, Faces(**columns), pts, sharpness, transform, crop)
+        faces = Faces(**columns)
+        return cls(path, person, records[0], sources, recipe, faces, source, pts, sharpness, transform, crop)
 
 
-def _read_table(file: Path, most_rows: int) -> Any:
+def _read_table(file: Path, most_rows: int, version: int) -> Any:
     """The table's known columns. Raises ValueError where it would unpack to more than its rows can need."""
     from pyarrow import parquet
 
     wanted = [*Faces.empty().columns(), "transform", "pts", "sharpness", "crop"]
+    wanted += ["source"] if version > _ONE_SOURCE else []
     with parquet.ParquetFile(file) as opened:
         about = opened.metadata
         unpacked = unpacked_bytes(about)
@@ -244,17 +284,27 @@ def column_of(table: Any, name: str, kind: DTypeLike, width: int | None = None) 
     return numbers if width is None else numbers.reshape(-1, width)
 
 
-def _check(columns: dict[str, NDArray[Any]], source: Source) -> None:
-    """One face a frame, in order and within the source; finite numbers, except where they may be unknown."""
-    frame = columns["frame"]
-    if len(frame) and (frame[0] < 0 or frame[-1] >= source.frames or (np.diff(frame) <= 0).any()):
-        raise ValueError(f"its frames do not ascend from 0 to {source.frames}")
+def _check(
+    columns: dict[str, NDArray[Any]], source: NDArray[np.int64], crop: Sequence[str], sources: Sequence[Source]
+) -> None:
+    """One face a frame, in order and within its source; finite numbers, except where they may be unknown; each source
+    and each crop once."""
+    frame, limits = columns["frame"], np.array([source.frames for source in sources], np.int64)
+    if not sources or len({source.sha256 for source in sources}) < len(sources):
+        raise ValueError("its sources are none, or one of them twice")
+    if ((source < 0) | (source >= len(sources))).any() or (np.diff(source) < 0).any():
+        raise ValueError(f"column source does not ascend from 0 to {len(sources)}")
+    if ((frame < 0) | (frame >= limits[source])).any() or (np.diff(frame)[np.diff(source) == 0] <= 0).any():
+        raise ValueError(f"its frames do not ascend from 0 to {' and '.join(map(str, limits))}")
+    taken = [name for name in crop if name]
+    if len(set(taken)) < len(taken):
+        raise ValueError("two of its rows have the same crop name")
     for name in _WIDTHS.keys() - {"embedding"}:
         if not np.isfinite(columns[name]).all():
             raise ValueError(f"column {name} is not finite")
 
 
 def _plain_name(name: str) -> str:
-    if name != Path(name).name or "\\" in name:
-        raise ValueError(f"crop name {name[:60]!r} leads out of the folder")
+    if name != Path(name).name or "\\" in name or "_" in name:
+        raise ValueError(f"crop name {name[:60]!r} leads out of the folder, or holds an underscore")
     return name

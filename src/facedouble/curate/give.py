@@ -1,13 +1,13 @@
 """Faces that are another person's after all, given to that person's set: out of one, into the other, or neither.
 
-FACES/.giving.json   a journal in the giver's folder, there only while faces are given: to whom, and which frames' faces
+FACES/.giving.json   a journal in the giver's folder, there only while faces are given: to whom, and of which frames
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from ..find.identity import mean_embedding
 from ..project import output_errors, save_json
 from ..provenance import consent
 from . import change
-from .faceset import FaceSet
+from .faceset import FaceSet, crop_name
 from .origin import source_of
 from .quality import Looks
 from .subset import link
 
 JOURNAL = ".giving.json"
+_COLUMNS = ("faces", "source", "pts", "sharpness", "transform")
 
 
 def check(faces: FaceSet, rows: Sequence[int], to: FaceSet) -> None:
@@ -39,12 +40,12 @@ def check(faces: FaceSet, rows: Sequence[int], to: FaceSet) -> None:
     consent.check(to.consent, dt.date.today())
     if to.person == faces.person or to.consent.id == faces.consent.id:
         raise InputError(f"{to.path}: is {to.person}'s too. Give the set of another person, with a record of its own.")
-    if {source_of(faces, row).sha256 for row in rows} - {source_of(to, row).sha256 for row in range(len(to))}:
+    if {source_of(faces, row).sha256 for row in rows} - {source.sha256 for source in to.sources}:
         raise InputError(f"{to.path}: its faces are of other footage. Give the other person's set of the same clip.")
     if to.recipe != faces.recipe:
         raise InputError(f"{to.path}: was extracted with other settings. Extract it again with those of {faces.path}.")
-    there = np.intersect1d(faces.faces.frame[list(rows)], to.faces.frame)
-    if len(there):
+    there = sorted(frame for _, frame in keys(faces, rows) & keys(to, range(len(to))))
+    if there:
         raise FaceError(
             f"{to.path}: has a face of {to.person} in {len(there)} of these frames already, the first {there[0]}. "
             "Leave those out, or drop them."
@@ -77,18 +78,18 @@ def give(faces: FaceSet, rows: Sequence[int], to: FaceSet) -> None:
     for row in rows:
         if len(found := names.get(row, [])) != 1:
             raise FaceError(f"{faces.path}: {faces.crop[row] or f'row {row}'} has {len(found)} pictures, expected one.")
-        if (to.path / "crops" / faces.crop[row]).exists():
-            raise FaceError(f"{to.path}: has a picture {faces.crop[row]} that is in no table. Look at it; delete it.")
-    part = _rows(faces, np.array(rows, np.int64))
-    frames = np.concatenate([to.faces.frame, part.faces.frame])
-    order = np.argsort(frames)
+    part = _renamed(_rows(faces, np.array(rows, np.int64)), to)
+    for name in part.crop:
+        if (to.path / "crops" / name).exists():
+            raise FaceError(f"{to.path}: has a picture {name} that is in no table. Look at it, and delete it.")
     both = _joined(to, part)
+    order = np.lexsort((both.faces.frame, both.source))
     looks = _join_looks(Looks.load(to), Looks.load(faces), np.array(rows, np.int64))
-    save_json(faces.path / JOURNAL, {"to": str(to.path.resolve()), "frames": part.faces.frame.tolist()})
+    save_json(faces.path / JOURNAL, {"to": str(to.path.resolve()), "faces": sorted(keys(faces, rows))})
     try:
         with change.changing(to.path) as work:
-            for row in rows:
-                link(faces.path / "crops" / names[row][0], work / "crops" / faces.crop[row])
+            for row, name in zip(rows, part.crop, strict=True):
+                link(faces.path / "crops" / names[row][0], work / "crops" / name)
             change.write_table(_rows(both, order), _look_rows(looks, order), work)
     finally:
         recover(faces.path)
@@ -101,21 +102,22 @@ def recover(folder: Path) -> bool:
     journal = folder / JOURNAL
     if not journal.is_file():
         return begun
-    receiver, frames = _read(journal)
+    receiver, given = _read(journal)
     change.recover(receiver)
     try:
         to = FaceSet.load(receiver)
     except FaceError as error:
         raise FaceError(f"{folder}: its faces were being given to {receiver}. Put that set back there.") from error
-    if np.isin(frames, to.faces.frame).all():
+    if given <= keys(to, range(len(to))):
         faces = FaceSet.load(folder)
-        stay = np.flatnonzero(~np.isin(faces.faces.frame, frames))
+        stay = np.array([row for row in range(len(faces)) if not keys(faces, [row]) <= given], np.int64)
         if len(stay) < len(faces):
             looks = _look_rows(Looks.load(faces), stay)
             with change.changing(folder) as work:
                 change.write_table(_rows(faces, stay), looks, work)
         # The other set has them by now, and no row of this one means them.
-        taken = {to.crop[row] for row in np.flatnonzero(np.isin(to.faces.frame, frames)).tolist()}
+        number = {source.sha256: number for number, source in enumerate(faces.sources)}
+        taken = {crop_name(number[sha256], frame) for sha256, frame in given if sha256 in number}
         with output_errors(folder):
             for file in (folder / "crops").glob("*.png"):
                 if file.name.rpartition("_")[2] in taken and not file.name.startswith("."):
@@ -124,27 +126,43 @@ def recover(folder: Path) -> bool:
     return True
 
 
-def _read(journal: Path) -> tuple[Path, NDArray[np.int64]]:
+def _read(journal: Path) -> tuple[Path, set[tuple[str, int]]]:
     try:
         told = json.loads(journal.read_text())
-        receiver, frames = Path(told["to"]), np.array(told["frames"], np.int64)
+        receiver, given = Path(told["to"]), {(str(sha256), int(frame)) for sha256, frame in told["faces"]}
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise FaceError(f"{journal}: not a list of given faces by this program. Look at it, and delete it.") from error
-    if not len(frames) or frames.ndim != 1:
-        raise FaceError(f"{journal}: names no frames. Look at it, and delete it.")
-    return receiver, frames
+    if not given:
+        raise FaceError(f"{journal}: names no faces. Look at it, and delete it.")
+    return receiver, given
+
+
+def keys(faces: FaceSet, rows: Iterable[int]) -> set[tuple[str, int]]:
+    """Which face is which in any set: the hash of its footage, and the frame."""
+    return {(source_of(faces, row).sha256, int(faces.faces.frame[row])) for row in rows}
+
+
+def _renamed(part: FaceSet, to: FaceSet) -> FaceSet:
+    """With the numbers that the other set gives the footage, the crops named after them, and the tracks where there are
+    several clips: those are numbered through each set."""
+    place = {source.sha256: number for number, source in enumerate(to.sources)}
+    source = np.array([place[source_of(part, row).sha256] for row in range(len(part))], np.int64)
+    crop = [crop_name(number, frame) for number, frame in zip(source.tolist(), part.faces.frame.tolist(), strict=True)]
+    track = part.faces.track
+    if len(part.sources) > 1 or len(to.sources) > 1:
+        track = np.unique(track, return_inverse=True)[1] + to.faces.track.max(initial=-1) + 1
+    return replace(part, source=source, crop=crop, faces=replace(part.faces, track=track))
 
 
 def _rows(faces: FaceSet, rows: NDArray[np.int64]) -> FaceSet:
     """A part of the table, or another order of it."""
-    columns: dict[str, Any] = {name: getattr(faces, name)[rows] for name in ("faces", "pts", "sharpness", "transform")}
+    columns: dict[str, Any] = {name: getattr(faces, name)[rows] for name in _COLUMNS}
     return replace(faces, crop=[faces.crop[row] for row in rows], **columns)
 
 
 def _joined(first: FaceSet, second: FaceSet) -> FaceSet:
     columns: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("pts", "sharpness", "transform")
+        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _COLUMNS[1:]
     }
     return replace(first, faces=Faces.join([first.faces, second.faces]), crop=[*first.crop, *second.crop], **columns)
 

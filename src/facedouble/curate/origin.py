@@ -18,14 +18,12 @@ _BEFORE, _AFTER = 4, 4
 
 def source_of(faces: FaceSet, row: int) -> Source:
     """Which footage the face of a row is of."""
-    del row  # of one clip, all of them
-    return faces.source
+    return faces.sources[int(faces.source[row])]
 
 
 def rows_at(faces: FaceSet, row: int, index: int) -> list[int]:
     """The rows that are of one frame of the footage of a row's face."""
-    del row  # of one clip, all of them
-    return np.flatnonzero(faces.faces.frame == index).tolist()
+    return np.flatnonzero((faces.source == faces.source[row]) & (faces.faces.frame == index)).tolist()
 
 
 def clip_of(source: Source) -> Clip:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Generator
-from dataclasses import dataclass, fields
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -138,6 +138,14 @@ class Looks:
         numbers = {name: np.full(n, np.nan, np.float32) for name in ("sharpness", "brightness", "hue", "contrast")}
         fingerprint = np.full((n, FINGERPRINT**2), np.nan, np.float32)
         return cls(**numbers, fingerprint=fingerprint, stamp=np.zeros(n, np.int64))
+
+    @classmethod
+    def join(cls, parts: Sequence[Looks]) -> Self:
+        """The rows of all parts (one or more), in order."""
+        return cls(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Self:
+        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def note(self, row: int, found: Look, of: int) -> None:
         for name, value in vars(found).items():
@@ -290,7 +298,7 @@ def quality_of(faces: FaceSet, looks: Looks, rows: NDArray[np.int64]) -> Quality
         "pitch": angles[:, 1],
         "roll": angles[:, 2],
         "size_px": faces.recipe.size_px / faces.recipe.coverage / scale,
-        "inside": np.array([_inside(points, faces.source.size) for points in table.points[rows]]),
+        "inside": np.array([_inside(table.points[row], faces.sources[faces.source[row]].size) for row in rows]),
         "away": _away(faces, rows),
         "expression": np.linalg.norm(expression - usual, axis=1),
         "mouth_open": expression[:, _JAW_OPEN],

@@ -15,7 +15,7 @@ from .quality import CACHE
 
 def subset(faces: FaceSet, rows: Iterable[int], out: Path) -> None:
     """Make the face set `out` with the pictures of these rows, as `subsets` does."""
-    _refuse_existing(out)
+    refuse_existing(out)
     with atomic_folder(out) as work:
         _write(faces, rows, work)
 
@@ -27,14 +27,14 @@ def subsets(faces: FaceSet, parts: Mapping[str, Iterable[int]], out: Path) -> No
     taken over is still A's, and is still converted. Pictures are hard links where the disk can. Raises InputError
     where `out` is there, OutputError where it cannot be written.
     """
-    _refuse_existing(out)
+    refuse_existing(out)
     with atomic_folder(out) as work:
         for name, rows in parts.items():
             (work / name).mkdir()
             _write(faces, rows, work / name)
 
 
-def _refuse_existing(out: Path) -> None:
+def refuse_existing(out: Path) -> None:
     if out.exists():
         raise InputError(f"{out}: is there already. Choose another -o, or delete it.")
 
@@ -50,7 +50,7 @@ def _write(faces: FaceSet, rows: Iterable[int], folder: Path) -> None:
 
 
 def link(picture: Path, copy: Path) -> None:
-    """Make `copy` the same picture: a hard link where the disk can."""
+    """A hard link where the disk can, else a copy."""
     try:
         os.link(picture, copy)
     except OSError:  # another disk, or one without links

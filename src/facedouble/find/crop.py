@@ -46,7 +46,8 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     import cv2
 
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    return float(deviation[0, 0] ** 2)
 
 
 def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

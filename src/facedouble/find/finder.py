@@ -24,23 +24,27 @@ _IDENTITY_EVERY = 30
 
 
 class Finder:
-    """Looks through stretches of consecutive frames, one thread at a time; `restart` it before each stretch."""
+    """Looks through stretches of consecutive frames, one thread at a time; `restart` it before each stretch.
 
-    def __init__(self, max_people: int = 4, min_face_px: int = 24) -> None:
+    `film=False`: pictures that do not follow each other; each is looked at afresh, and all in it are identified.
+    """
+
+    def __init__(self, max_people: int = 4, min_face_px: int = 24, film: bool = True) -> None:
+        self._film = film
         self._min_face_px = min_face_px
         self._max_people = max_people
-        self._video = Landmarker(video=True, max_people=max_people)
+        self._whole = Landmarker(video=film, max_people=max_people)
         self._still = Landmarker(video=False, max_people=1)
         self._detector = CenterFace()
         self._identity = Identity()
 
     def restart(self) -> None:
         """Forget the frames before, so that a stretch's result depends on that stretch alone."""
-        self._video.close()
-        self._video = Landmarker(video=True, max_people=self._max_people)
+        self._whole.close()
+        self._whole = Landmarker(video=self._film, max_people=self._max_people)
 
     def close(self) -> None:
-        self._video.close()
+        self._whole.close()
         self._still.close()
 
     def find(self, frames: Iterable[Frame]) -> tuple[Faces, NDArray[np.uint8]]:
@@ -50,12 +54,12 @@ class Finder:
         before, since_look = 0, _LOOK_EVERY
         for number, frame in enumerate(frames):
             pixels = to_8_bit(frame.pixels)
-            faces = self._video(pixels, frame.index)
+            faces = self._whole(pixels, frame.index)
             since_look += 1
-            if len(faces) < before or since_look >= (_LOOK_EVERY if len(faces) else 3):
+            if not self._film or len(faces) < before or since_look >= (_LOOK_EVERY if len(faces) else 3):
                 faces = self._look_again(pixels, faces, frame.index)
                 since_look = 0
-            appeared = len(faces) > before
+            appeared = not self._film or len(faces) > before
             before = len(faces)
             wide = faces.box[:, 2] - faces.box[:, 0] >= self._min_face_px
             faces = faces[wide]

@@ -41,5 +41,6 @@ def distance(embedding: NDArray[Any], mean: NDArray[Any]) -> NDArray[np.float32]
 
 
 def mean_embedding(embedding: NDArray[Any]) -> NDArray[np.float32]:
-    """The mean (128,) of the measured rows of (n, 128); NaN rows are those never measured."""
-    return np.asarray(np.nanmean(embedding, axis=0), np.float32)
+    """The mean (128,) of the measured rows of (n, 128); NaN rows are those never measured (all NaN: so is the mean)."""
+    measured = embedding[~np.isnan(embedding[:, 0])]
+    return np.asarray(measured.mean(axis=0) if len(measured) else np.full(embedding.shape[1], np.nan), np.float32)

@@ -15,8 +15,9 @@ from .finder import to_8_bit
 from .identity import Identity, distance, mean_embedding
 from .landmarks import Landmarker
 
-# Within one clip light and lens are the same, so one person's tracks lie well inside the model's own line of 0.6.
-SAME_IN_CLIP = 0.5
+# Within one clip light and lens are the same, so one person's tracks lie well inside the line between people.
+_IN_CLIP = 5 / 6
+_ELSEWHERE = 0.1
 _SAMPLES = 40
 
 
@@ -28,12 +29,17 @@ class Person:
     """(128,) the mean"""
 
 
-def people(faces: Faces) -> list[Person]:
+def same_in_clip(same_person: float = SAME_PERSON) -> float:
+    """The distance under which two tracks of one clip are one person's."""
+    return round(_IN_CLIP * same_person, 3)
+
+
+def people(faces: Faces, same_person: float = SAME_PERSON) -> list[Person]:
     """The people of a tracked clip, the one with most faces first.
 
-    Tracks are joined, longest first, to the nearest person within 0.5 who is not seen elsewhere at the same time. A
-    track too short to have been identified stays out. Single linkage to the mean, a first step of agglomerative
-    clustering.
+    Tracks are joined, longest first, to the nearest person within `same_in_clip` who is not seen elsewhere at the same
+    time. A track too short to have been identified stays out. Single linkage to the mean, a first step of
+    agglomerative clustering.
     """
     measured = ~np.isnan(faces.embedding[:, 0])
     numbers, counts = np.unique(faces.track, return_counts=True)
@@ -43,14 +49,13 @@ def people(faces: Faces) -> list[Person]:
         if not rows.any():
             continue
         samples = faces.embedding[rows]
-        frames = faces.frame[faces.track == numbers[order]]
-        # Nobody is in two places at once (but a face may be found twice for a moment).
-        elsewhere = [np.isin(frames, faces.frame[np.isin(faces.track, p[0])]).mean() > 0.1 for p in found]
+        mine = np.flatnonzero(faces.track == numbers[order])
         near = [
-            np.inf if apart else float(distance(mean_embedding(samples), np.mean(p[2], axis=0))[0])
-            for p, apart in zip(found, elsewhere, strict=True)
-        ]
-        if near and min(near) < SAME_IN_CLIP:
+            np.inf if _elsewhere(faces, mine, np.flatnonzero(np.isin(faces.track, tracks))) > _ELSEWHERE
+            else float(distance(mean_embedding(samples), np.mean(theirs, axis=0))[0])
+            for tracks, _, theirs in found
+        ]  # fmt: skip
+        if near and min(near) < same_in_clip(same_person):
             person = found[int(np.argmin(near))]
             person[0].append(int(numbers[order]))
             person[2].extend(samples)
@@ -61,13 +66,29 @@ def people(faces: Faces) -> list[Person]:
     return sorted(result, key=lambda person: -person.faces)
 
 
-def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[Faces, Person, str]:
+def _elsewhere(faces: Faces, track: NDArray[np.int64], person: NDArray[np.int64]) -> float:
+    """The share of a track's rows in whose frames a person's rows show them too, but at another place: nobody is in two
+    at once. A face that is found twice for a moment is at one: within half a face width, the tracker's own line."""
+    _, mine, theirs = np.intersect1d(faces.frame[track], faces.frame[person], return_indices=True)
+    box, other = faces.box[track[mine]], faces.box[person[theirs]]
+    apart = np.linalg.norm(box[:, :2] + box[:, 2:] - other[:, :2] - other[:, 2:], axis=1) / 2
+    return float((apart > (box[:, 2] - box[:, 0]) / 2).sum() / len(track))
+
+
+def pick(
+    faces: Faces,
+    example: NDArray[np.float32] | None,
+    clip: str,
+    same_person: float = SAME_PERSON,
+    like: str = "the example picture",
+) -> tuple[Faces, Person, str]:
     """The faces of one person, at most one a frame, who that is, and a sentence that says how they were chosen.
 
-    `example`: (128,) descriptor of the person wanted; None takes the most frequent. Raises FaceError where there is no
-    face, no match, or nobody who dominates (the next has over 0.6 of the first one's faces).
+    `example`: (128,) descriptor of the person wanted, who is known from `like`; None takes the most frequent. Raises
+    FaceError where there is no face, nobody within `same_person` of the example, or nobody who dominates (the next has
+    over 0.6 of the first one's faces).
     """
-    known = people(faces)
+    known = people(faces, same_person)
     if not known:
         raise FaceError(
             f"{clip}: no face found. Expected footage in which the person's face can be seen; try another clip."
@@ -75,13 +96,13 @@ def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[
     if example is not None:
         away = [float(distance(person.embedding, example)[0]) for person in known]
         nearest = int(np.argmin(away))
-        if away[nearest] > SAME_PERSON:
+        if away[nearest] >= same_person:
             raise FaceError(
-                f"{clip}: nobody like the example picture (nearest {away[nearest]:.2f}, same person under "
-                f"{SAME_PERSON}). Give another --person picture, or check the clip."
+                f"{clip}: nobody like the person of {like} (nearest {away[nearest]:.2f}, same person under "
+                f"{same_person:.2f}). Give another --person picture, raise --same-person, or leave that clip out."
             )
         person = known[nearest]
-        text = f"the person of the example picture (distance {away[nearest]:.2f}, same person under {SAME_PERSON})"
+        text = f"the person of {like} (distance {away[nearest]:.2f}, same person under {same_person:.2f})"
     else:
         person = known[0]
         if len(known) > 1 and known[1].faces > 0.6 * person.faces:
@@ -89,7 +110,8 @@ def pick(faces: Faces, example: NDArray[np.float32] | None, clip: str) -> tuple[
                 f"{clip}: {len(known)} people and none dominates ({person.faces} and {known[1].faces} faces). "
                 "Say whom you mean with --person PICTURE."
             )
-        text = "the only person" if len(known) == 1 else f"the most frequent of {len(known)} people"
+        text = f"the most frequent of {len(known)} people (same person under {same_person:.2f})"
+        text = "the only person" if len(known) == 1 else text
     mine = faces[np.isin(faces.track, person.tracks)]
     # One face a frame: the surest, then the largest.
     area = (mine.box[:, 2] - mine.box[:, 0]) * (mine.box[:, 3] - mine.box[:, 1])
@@ -114,7 +136,7 @@ def sampled_identity(clip: Clip) -> NDArray[np.float32]:
             f"{clip.path}: no face found. Expected footage in which the person's face can be seen; try another clip."
         )
     known = np.array(samples)
-    near = np.stack([distance(known, sample) < SAME_IN_CLIP for sample in known])
+    near = np.stack([distance(known, sample) < same_in_clip() for sample in known])
     mine = near[near.sum(1).argmax()]
     others = near[~mine][:, ~mine].sum(1).max(initial=0)
     if others > 0.6 * mine.sum():

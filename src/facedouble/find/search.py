@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from ..events import Note, Progress
 from ..faces import Faces
-from ..footage import Clip
+from ..footage import Clip, spread
 from ..media.flow import ordered_map
 from ..media.reader import read
 from ..project import atomic_file
 from ..recipes import ExtractRecipe
-from .finder import THUMB_PX, Finder
-from .track import cuts, smooth, track
+from .finder import THUMB_PX, Finder, thumbnail, to_8_bit
+from .track import CUT, change, cuts, smooth, track
 
 # Fixed, so that the result does not depend on how many threads there are or where an earlier run stopped.
 _STRETCH = 120
+_PLACES = 20
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,22 @@ class _Stretch:
 
 
 def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Generator[Progress | Note, None, Faces]:
-    """Yields progress; returns the clip's Faces, tracked and smoothed. Finished stretches lie in the folder `keep`.
+    """Yields progress; returns the Faces of the clip, or of the recipe's ranges of it, tracked and smoothed. Finished
+    stretches lie in the folder `keep`. In a folder of pictures that are no film each face is a track of its own.
 
-    Raises InputError for a clip that cannot be decoded to its end, MachineError where a library or weights are missing.
+    Raises InputError for a clip that cannot be decoded to its end or has none of the ranges, MachineError where a
+    library or weights are missing.
     """
-    stretches = [_Stretch(i, min(i + _STRETCH, clip.count)) for i in range(0, clip.count, _STRETCH)]
+    ranges = clip.stretches(recipe.ranges)
+    stretches = [_Stretch(i, min(i + _STRETCH, stop)) for start, stop in ranges for i in range(start, stop, _STRETCH)]
     done = {part.start: file for part in stretches if (file := _file(keep, part)).is_file()}
     if done:
         yield Note(f"{clip.path.name}: going on with an earlier search, {len(done)} of {len(stretches)} stretches done")
+    film = not clip.is_folder or (not clip.sizes_differ and _is_film(clip))
     finders: queue.SimpleQueue[Finder] = queue.SimpleQueue()
     made = min(workers, len(stretches) - len(done))
     for _ in range(made):
-        finders.put(Finder(recipe.max_people, recipe.min_face_px))
+        finders.put(Finder(recipe.max_people, recipe.min_face_px, film))
 
     def look(part: _Stretch) -> _Stretch:
         finder = finders.get()
@@ -58,18 +63,36 @@ def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Gener
         return part
 
     missing = [part for part in stretches if part.start not in done]
-    frames = clip.count - sum(part.stop - part.start for part in missing)
+    total = sum(stop - start for start, stop in ranges)
+    frames = total - sum(part.stop - part.start for part in missing)
     try:
         for part in ordered_map(missing, look, workers=max(1, made), ahead=2 * max(1, made)):
             frames += part.stop - part.start
-            yield Progress(f"searching {clip.path.name}", frames, clip.count)
+            yield Progress(f"searching {clip.path.name}", frames, total)
     finally:
         while made:
             finders.get().close()
             made -= 1
     found, thumbs = zip(*(_load(_file(keep, part)) for part in stretches), strict=True)
+    if not film:
+        faces = Faces.join(found)
+        return replace(faces, track=np.arange(len(faces)))
+    begins, seen = np.zeros(clip.count, bool), np.concatenate(thumbs)
+    for start, stop in ranges:
+        begins[start:stop] = cuts(seen[: stop - start])
+        seen = seen[stop - start :]
     rate = float(clip.rate)
-    return smooth(track(Faces.join(found), cuts(np.concatenate(thumbs)), rate), rate)
+    return smooth(track(Faces.join(found), begins, rate), rate)
+
+
+def _is_film(folder: Clip) -> bool:
+    """Whether a folder's pictures follow each other as the frames of a film: most differ less from the one before than
+    at a cut. Of neighbours at up to 20 places."""
+    changes = [
+        float(change(np.array([thumbnail(to_8_bit(frame.pixels)) for frame in read(folder, place, place + 2)]))[0])
+        for place in spread(folder.count - 1, _PLACES).tolist()
+    ]
+    return bool(changes) and float(np.median(changes)) < CUT
 
 
 def _file(keep: Path, part: _Stretch) -> Path:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ..faces import Faces
 from ..geometry import box_around
 
+CUT = 0.02
+"""change of the whole picture under which there is no cut"""
 _GAP_S = 0.5
 _SMOOTH_S = 0.23
 
@@ -27,12 +29,17 @@ def cuts(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
     if not n:
         return begins
     begins[0] = True
-    change = np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean((1, 2, 3)) / 255
-    for i, value in enumerate(change):
-        around = np.sort(np.concatenate([change[max(0, i - 8) : i], change[i + 1 : i + 9]]))
+    changes = change(thumbs)
+    for i, value in enumerate(changes):
+        around = np.sort(np.concatenate([changes[max(0, i - 8) : i], changes[i + 1 : i + 9]]))
         usual = float(around[-2:][0]) if len(around) else 0.0
-        begins[i + 1] = value > max(0.02, 2 * usual)
+        begins[i + 1] = value > max(CUT, 2 * usual)
     return begins
+
+
+def change(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n - 1,) how much each of n thumbnails differs from the one before it, of 1."""
+    return np.asarray(np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean((1, 2, 3)) / 255, np.float32)
 
 
 def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
@@ -40,7 +47,8 @@ def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
 
     A face continues the track of the same shot that comes nearest by going on as it went, if that is within half a face
     width (grown with the gap) and the track's last face at most half a second before. Missing frames inside a track are
-    filled in between their neighbours, with score 0.
+    filled in between their neighbours, with score 0. A face found in one frame alone loses its identity: nothing
+    confirms it, and a single descriptor of a face that is turned or blurred may lie as near to strangers as to itself.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -75,7 +83,9 @@ def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:
                 tracks[row], made = made, made + 1
         renewed = set(tracks[rows].tolist())
         open_rows = [r for r in open_rows if int(tracks[r]) not in renewed] + [int(r) for r in rows]
-    return _bridge(replace(faces, track=tracks))
+    alone = np.bincount(tracks)[tracks] == 1
+    embedding = np.where(alone[:, None], np.float32(np.nan), faces.embedding)
+    return _bridge(replace(faces, track=tracks, embedding=embedding))
 
 
 def _bridge(faces: Faces) -> Faces:

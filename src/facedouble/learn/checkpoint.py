@@ -28,7 +28,9 @@ from ..provenance.consent import ConsentRecord
 from ..recipes import TrainRecipe
 from .model import SIDES, Network
 
-VERSION = 2
+VERSION = 3
+_ONE_CLIP = 2
+"""version whose models record one clip of each side"""
 _KEEP = 2
 
 
@@ -40,8 +42,8 @@ class Trained:
     people: dict[str, str]
     """side -> name or pseudonym"""
     consents: dict[str, ConsentRecord]
-    face_sets: dict[str, dict[str, str]]
-    """side -> path, sha256 of the set, path and sha256 of the footage"""
+    face_sets: dict[str, dict[str, Any]]
+    """side -> path and sha256 of the set; `footage`: path and sha256 of every clip the model ever learned from"""
     identity: dict[str, list[float]]
     """side -> mean descriptor, by which A is known in footage and a swap is judged"""
 
@@ -79,10 +81,10 @@ def read_model(model: Path) -> Trained:
         raise ModelError(f"{model}: not a model. Make one with: facedouble train FACES_A FACES_B -o {model}")
     try:
         record = json.loads((model / "model.json").read_text())
-        if record["version"] != VERSION:
+        if record["version"] not in (_ONE_CLIP, VERSION):
             raise ModelError(
-                f"{model}: model of version {record['version']}, this program reads {VERSION}. Convert with the "
-                "program that made it, or train anew with another -o."
+                f"{model}: model of version {record['version']}, this program reads {_ONE_CLIP} and {VERSION}. Convert "
+                "with the program that made it, or train anew with another -o."
             )
         consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
         if {side: kept.id for side, kept in consents.items()} != record["consents"]:
@@ -91,11 +93,21 @@ def read_model(model: Path) -> Trained:
                 "Put those back, or train again."
             )
         recipe = TrainRecipe.from_dict(record["recipe"])
-        return Trained(recipe, record["people"], consents, record["face_sets"], record["identity"])
+        face_sets = {side: _face_set(record["face_sets"][side], record["version"]) for side in SIDES}
+        return Trained(recipe, record["people"], consents, face_sets, record["identity"])
     except FacedoubleError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{model}: broken model record ({error}). Train it again.") from error
+
+
+def _face_set(values: dict[str, Any], version: int) -> dict[str, Any]:
+    """What a model's record says of one side, as in `Trained.face_sets`. Raises KeyError or TypeError."""
+    if version == _ONE_CLIP:
+        footage = [{"path": values["footage"], "sha256": values["footage_sha256"]}]
+    else:
+        footage = [{"path": str(clip["path"]), "sha256": str(clip["sha256"])} for clip in values["footage"]]
+    return {"path": str(values["path"]), "sha256": str(values["sha256"]), "footage": footage}
 
 
 def save(

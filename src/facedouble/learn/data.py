@@ -42,12 +42,15 @@ class Canvases:
     """(n, 478, 2) landmarks in the canvas"""
     acting: Tensor
     """(n, 54) see Faces.acting"""
+    source: NDArray[np.int64]
+    """(n,) which clip of the face set each is of"""
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, rows: Tensor | NDArray[np.int64]) -> Canvases:
-        return replace(self, pixels=self.pixels[rows], points=self.points[rows], acting=self.acting[rows])
+        chosen = {name: getattr(self, name)[rows] for name in ("pixels", "points", "acting", "source")}
+        return replace(self, **chosen)
 
     def redrawn(self, offset: Tensor) -> Canvases:
         """A's faces with the drawings that B's decoder is shown, in B's shape; `offset` as in learn.shape."""
@@ -107,7 +110,8 @@ def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
         pixels[place, 3:6] = drawing(points[place], (side, side))
         pixels[place, 6] = feature_mask(points[place], (side, side))
     acting = torch.from_numpy(faces.faces.acting()[rows])
-    return Canvases(torch.from_numpy(pixels), recipe.size_px, recipe.size_px / recipe.coverage, points, acting)
+    square_px = recipe.size_px / recipe.coverage
+    return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows])
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
@@ -148,16 +152,18 @@ def _from_lab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.round(np.clip(rgb, 0, 1) * 255).transpose(2, 0, 1), np.uint8)
 
 
-def split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers to train on and to hold out: a tenth, in whole stretches spread over the clip.
+def split(source: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row numbers to train on and to hold out: a tenth, in whole stretches spread over the clips. `source`: (n,).
 
-    Neighbouring frames are nearly the same face, so a stretch's edges (a tenth of it each side) go to neither.
+    Neighbouring frames are nearly the same face, so a stretch's edges (a tenth of it each side) go to neither. A
+    stretch is of one clip: it ends where that ends, and the next clip's first frames are no neighbours of it.
     """
-    rows = np.arange(count)
+    count, rows = len(source), np.arange(len(source))
     stretch = max(1, round(_HELD_OUT * count / _STRETCHES))
     gap = max(1, stretch // 10)
     centres = (np.arange(_STRETCHES) + 0.5) * count / _STRETCHES
-    away = np.abs(rows[:, None] - centres[None]).min(1)
+    here = source[:, None] == source[centres.astype(int)][None]
+    away = np.where(here, np.abs(rows[:, None] - centres[None]), np.inf).min(1)
     return rows[away > stretch / 2 + gap], rows[away <= stretch / 2]
 
 

@@ -59,7 +59,7 @@ def train(
                 {side: faces[side].points / faces[side].square_px for side in SIDES},
                 {side: faces[side].acting.numpy() for side in SIDES},
             )
-    parts = {side: data.split(len(faces[side])) for side in SIDES}
+    parts = {side: data.split(faces[side].source) for side in SIDES}
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
     judge = Judge(learned, held, place)

@@ -35,17 +35,17 @@ class _Damaged(Exception):
     """A packet that cannot be read or decoded."""
 
 
-def probe(path: Path) -> Clip:
+def probe(path: Path, sizes_may_differ: bool = False) -> Clip:
     """What `path` - a video file, or a folder of pictures - holds, with the exact time of every frame `read` delivers.
 
     A folder's pictures are taken in natural order (2 before 10), 25 a second. Times a file does not give are counted on
     at its nominal rate. Raises InputError where the path is missing, is no video, holds no picture, is cut off, or
-    where a folder's pictures differ in size.
+    where a folder's pictures differ in size and may not.
     """
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder. Check the path.")
     if path.is_dir():
-        return _probe_folder(path)
+        return _probe_folder(path, sizes_may_differ)
     with _opened(path) as (container, stream):
         frames: list[Any] = []
         pts: list[int] = []
@@ -284,12 +284,12 @@ def picture_files(folder: Path) -> list[Path]:
     )
 
 
-def _probe_folder(folder: Path) -> Clip:
+def _probe_folder(folder: Path, sizes_may_differ: bool) -> Clip:
     files = picture_files(folder)
     if not files:
         raise InputError(f"{folder}: holds no pictures. Put .png, .jpg, .tif or .webp files there.")
     digest = hashlib.sha256()
-    size: tuple[int, int] | None = None
+    sizes: list[tuple[int, int]] = []
     deepest = "rgb24"
     for file in files:
         data = file.read_bytes()
@@ -297,17 +297,16 @@ def _probe_folder(folder: Path) -> Clip:
         picture = _picture(file, data)
         if layout(picture.format.name).bits > 8:
             deepest = "rgb48le"
-        if size is not None and size != (picture.width, picture.height):
+        sizes.append((picture.width, picture.height))
+        if not sizes_may_differ and sizes[-1] != sizes[0]:
             raise InputError(
-                f"{file}: is {picture.width} x {picture.height}, {files[0].name} is {size[0]} x {size[1]}. "
-                "All pictures of a folder must have one size."
+                f"{file}: is {picture.width} x {picture.height}, {files[0].name} is {sizes[0][0]} x {sizes[0][1]}. "
+                "All pictures of a folder must have one size here."
             )
-        size = (picture.width, picture.height)
-    assert size is not None
     return Clip(
         path=folder,
         sha256=digest.hexdigest(),
-        size=size,
+        size=(max(width for width, _ in sizes), max(height for _, height in sizes)),
         pts=np.arange(len(files), dtype=np.int64),
         time_base=Fraction(1, 25),
         rate=Fraction(25),
@@ -317,6 +316,7 @@ def _probe_folder(folder: Path) -> Clip:
         rotation=0,
         audio_tracks=0,
         is_folder=True,
+        sizes_differ=len(set(sizes)) > 1,
     )
 
 
@@ -327,7 +327,7 @@ def _read_folder(clip: Clip, start: int, stop: int) -> Iterator[Frame]:
         raise InputError(f"{clip.path}: held {clip.count} pictures, now {len(files)}. Leave it alone during the work.")
     for index in range(start, stop):
         picture = _picture(files[index], files[index].read_bytes())
-        if (picture.width, picture.height) != clip.size:
+        if not clip.sizes_differ and (picture.width, picture.height) != clip.size:
             raise InputError(f"{files[index]}: has changed its size. Leave the folder alone during the work.")
         yield Frame(index, index, to_rgb(picture, clip.pixel_format == "rgb48le", _still_colour(picture), scaler))
 

@@ -237,11 +237,11 @@ class Desk:
             self._check_table()
             other = FaceSet.load(self._others[to].path)
             give.check(self._faces, mine, other)
-            frames = self._faces.faces.frame[mine]
+            keys = give.keys(self._faces, mine)
             give.give(self._faces, mine, other)
             self._take(FaceSet.load(self._faces.path))
             change = Change(f"{_faces_text(len(mine))} moved to {other.person}", mine, anew=True)
-            self._done.append(_Undo(change, lambda: self._take_back(other.path, frames)))
+            self._done.append(_Undo(change, lambda: self._take_back(other.path, keys)))
             return change
 
     def undo(self) -> Change:
@@ -296,12 +296,12 @@ class Desk:
         finally:
             self._files = _files(self._faces)
 
-    def _take_back(self, path: Path, frames: NDArray[np.int64]) -> None:
+    def _take_back(self, path: Path, keys: set[tuple[str, int]]) -> None:
         self._check_table()
         other = FaceSet.load(path)
-        rows = np.flatnonzero(np.isin(other.faces.frame, frames)).tolist()
-        if len(rows) < len(frames):
-            raise FaceError(f"{path}: has only {len(rows)} of the {len(frames)} faces that were moved there.")
+        rows = [row for row in range(len(other)) if give.keys(other, [row]) <= keys]
+        if len(rows) < len(keys):
+            raise FaceError(f"{path}: has only {len(rows)} of the {len(keys)} faces that were moved there.")
         give.give(other, rows, self._faces)
         self._take(FaceSet.load(self._faces.path))
 
