@@ -7,6 +7,7 @@
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
+    benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
     benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
 
 Minutes and presets may be several: --minutes 2 5 20 --preset compact classic.
@@ -288,6 +289,54 @@ def in_order(_: argparse.Namespace, work: Path) -> None:
     record("faces", {"commands": found, "coverage": covered})
 
 
+def in_the_browser(_: argparse.Namespace, work: Path) -> None:
+    """How long the page of `facedouble faces review` waits for its answers, asked for one after the other."""
+    import http.client
+
+    import psutil
+
+    many = repeated(faces(SAMPLE / "a-take1.mp4", work / "a-take1"), work / "many", MANY)
+    command("faces", "list", many)  # extraction would have left the measures
+    line = [sys.executable, "-m", "facedouble.cli", "faces", "review", str(many), "--no-browser"]
+    found: dict[str, float] = {}
+    begun = time.monotonic()
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        host, token, _end = process.stdout.readline().partition("http://")[2].split("/")
+        found["until the address is printed"] = time.monotonic() - begun
+        server = http.client.HTTPConnection(host)
+
+        def timed(name: str, *asked: str, **body: object) -> None:
+            begun = time.monotonic()
+            for path in asked:
+                sent = (json.dumps(body), {"content-type": "application/json"}) if body else (None, {})
+                server.request("POST" if body else "GET", f"/{token}{path}", *sent)
+                answer = server.getresponse()
+                said = answer.read()
+                if answer.status != 200:
+                    sys.exit(f"{path}: {said.decode()}")
+            found[name] = time.monotonic() - begun
+
+        timed("first screen: the set, its order, 56 small pictures", "/about", "/order?by=frame",
+              *(f"/thumb/{row}" for row in range(56)))  # fmt: skip
+        timed("56 small pictures elsewhere", *(f"/thumb/{row}" for row in range(MANY - 56, MANY)))
+        timed("order by yaw", "/order?by=yaw")
+        timed("a measure, to filter by", "/measure/sharpness")
+        timed("who is doubtful", "/doubts")
+        timed("drop one", "/drop", rows=[7], reason="review")
+        timed("drop 5,000", "/drop", rows=list(range(100, 5100)), reason="review")
+        timed("undo that", "/undo", undo="")
+        timed("the first frame of the footage", "/seen/9/0", "/frame/9/0")
+        timed("a frame beside it", "/seen/9/1", "/frame/9/1")
+        timed("preview of an alignment", "/preview/9?x=3")
+        timed("alignment kept", "/nudge", rows=[9], x=3)
+        gigabytes = psutil.Process(process.pid).memory_info().rss / 1e9
+        process.terminate()
+    table((f"of {MANY} faces", "time"), [(name, f"{seconds:.2f} s") for name, seconds in found.items()])
+    print(f"\nMemory of the server at the end: {gigabytes:.2f} GB")
+    record("review", {"seconds": found, "gigabytes": gigabytes})
+
+
 def repeated(source: Path, out: Path, count: int) -> Path:
     """A face set of `count` faces: those of `source` again and again, the crops as links."""
     from dataclasses import replace
@@ -479,6 +528,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "suite": suite,
     "answers": answers,
     "faces": in_order,
+    "review": in_the_browser,
     "match": match,
 }
 

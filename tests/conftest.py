@@ -10,7 +10,7 @@ import pytest
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces
 from facedouble.recipes import ExtractRecipe, Until
-from support import CPU, SAMPLE, SMALL, consent_of, pictures, run, write_clip
+from support import CPU, SAMPLE, SMALL, consent_of, part_of, pictures, run, write_clip
 
 SHORT = 40
 
@@ -70,6 +70,15 @@ def model(faces_a: FaceSet, faces_b: FaceSet, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("model") / "m"
     run(stages.train({"a": faces_a, "b": faces_b}, folder, SMALL, Until(steps=20), CPU, lambda: False))
     return folder
+
+
+@pytest.fixture
+def pair(faces_a: FaceSet, tmp_path: Path) -> tuple[FaceSet, FaceSet]:
+    """Two people's sets of one clip: frames 0 to 9 and 30 to 34; the identity is known of frames 0 and 30."""
+    sets = tmp_path / "sets"
+    return part_of(faces_a, list(range(10)), sets / "faces", "a"), part_of(
+        faces_a, list(range(30, 35)), sets / "other", "z"
+    )
 
 
 def _extract(clip: Path, out: Path) -> FaceSet:

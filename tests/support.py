@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from facedouble.cli import main
+from facedouble.curate.faceset import FaceSet
+from facedouble.curate.quality import Looks
 from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 from facedouble.recipes import TrainRecipe
@@ -63,6 +67,27 @@ def backdrop(count: int, size: tuple[int, int] = (320, 240)) -> list[Picture]:
     y, x = np.mgrid[: size[1], : size[0]]
     grey = np.stack([90 + 40 * np.sin(x / 50), 100 + 30 * np.cos(y / 40), 110 + 0 * x], -1)
     return [np.clip(grey + number % 3, 0, 255).astype(np.uint8) for number in range(count)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder by their path below it."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def part_of(faces: FaceSet, rows: list[int], folder: Path, person: str, **record: Any) -> FaceSet:
+    """Some rows as a set of another person."""
+    (folder / "crops").mkdir(parents=True)
+    for row in rows:
+        shutil.copyfile(faces.path / "crops" / faces.crop[row], folder / "crops" / faces.crop[row])
+    part = replace(
+        faces, path=folder, person=person, consent=replace(consent_of(person), **record), faces=faces.faces[rows],
+        source=faces.source[rows], pts=faces.pts[rows], sharpness=faces.sharpness[rows],
+        transform=faces.transform[rows],
+        crop=[faces.crop[row] for row in rows],
+    )  # fmt: skip
+    part.save()
+    Looks(**{name: column[rows] for name, column in vars(Looks.load(faces)).items()}).save(part)
+    return FaceSet.load(folder)
 
 
 def consent_of(person: str) -> ConsentRecord:

@@ -12,7 +12,7 @@ ORDER = [
     "project", "weights", "device", "media", "provenance",                  # floor 1: one outside library each
     "find", "curate", "learn", "swap", "judge",                             # floor 2: the verbs
     "stages",                                                               # floor 3
-    "console", "commands", "faces_commands", "cli",                                    # floor 5
+    "review", "console", "commands", "faces_commands", "cli",                          # floor 5
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
@@ -20,13 +20,14 @@ INSIDE = {
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [
-        "faceset", "quality", "collect", "people", "subset", "merge", "aside", "similar", "sheet", "order", "prune",
-        "part", "appearance", "compare", "match", "match_report",
+        "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
+        "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "stages": ["work", "extraction", "matching", "training", "conversion", "judging", "swapping"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
+    "review": ["desk", "server"],
 }  # fmt: skip
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
 

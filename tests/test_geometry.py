@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facedouble.geometry import (
     ALIGNMENT_POINTS,
     TEMPLATE,
+    about,
     align,
     apply,
     box_around,
@@ -21,6 +22,7 @@ from facedouble.geometry import (
     scale_of,
     similarity,
     square_to_crop,
+    turned_pose,
 )
 
 
@@ -139,3 +141,29 @@ def test_overlap_is_intersection_over_union() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 0, 0]], np.float32)
     others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [2, 2, 7, 7]], np.float32)
     np.testing.assert_allclose(overlap(boxes, others), [[1, 50 / 150, 0, 25 / 100], [0, 0, 0, 0]], atol=1e-6)
+
+
+def test_a_map_about_a_point_leaves_it_but_for_the_shift() -> None:
+    centre = np.array([63.5, 20.0])
+    found = about(centre, np.array([3, -2]), math.radians(90), 2.0)
+    np.testing.assert_allclose(apply(found, centre[None]), [[66.5, 18]], atol=1e-5)
+    # What lay right of it lies below it after a quarter turn clockwise, twice as far.
+    np.testing.assert_allclose(apply(found, centre[None] + [1, 0]), [[66.5, 20]], atol=1e-5)
+    np.testing.assert_allclose(about(centre, np.zeros(2), 0, 1), [[1, 0, 0], [0, 1, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (0.5, -0.2, 0.1), (-0.9, 0.4, -0.7)])
+@pytest.mark.parametrize("clockwise", [0.0, 0.3, -1.1])
+def test_turning_the_picture_turns_the_head(angles: tuple[float, float, float], clockwise: float) -> None:
+    yaw, pitch, _ = angles
+    # The nose and the crown of the head, as seen in the picture, turn with it; y is up here.
+    turned = turned_pose(np.array(angles), clockwise)
+    cosine, sine = math.cos(clockwise), math.sin(clockwise)
+    nose = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch)])
+    found = np.array([math.sin(turned[0]) * math.cos(turned[1]), math.sin(turned[1])])
+    np.testing.assert_allclose(
+        found, [cosine * nose[0] + sine * nose[1], -sine * nose[0] + cosine * nose[1]], atol=1e-6
+    )
+    np.testing.assert_allclose(turned_pose(turned, -clockwise), angles, atol=1e-6)
+    if not yaw and not pitch:
+        np.testing.assert_allclose(turned, [0, 0, clockwise], atol=1e-6)

@@ -257,6 +257,20 @@ def _faces_command(verbs: Any) -> None:
     )  # fmt: skip
     split.add_argument("-o", "--output", type=_named, required=True, metavar="FOLDER", help="the folder of the sets")
 
+    review = action(
+        "review", "look through a set in the browser: filter, sort, drop, restore, correct an alignment, see the frame",
+        epilog="Opens a page that only this machine can see; ? in it shows the keys, Ctrl-C in the terminal ends it.",
+    )  # fmt: skip
+    review.add_argument(
+        "others",
+        nargs="*",
+        type=Path,
+        metavar="OTHER_SET",
+        help="sets of other people in the same clip, to move faces to",
+    )
+    review.add_argument("--port", type=faces_commands.port, metavar="N", help="of the page (default: any that is free)")
+    review.add_argument("--no-browser", action="store_true", help="print the address only")
+
     pick = action("pick", "a new set of the best N faces, spread evenly over pose, expression and light")
     pick.add_argument("count", type=int, metavar="N", help="how many")
     pick.add_argument("-o", "--output", type=_named, required=True, metavar="NEW", help="the new set's folder")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,18 +33,20 @@ _BIN_DEGREES = 10
 def faces(options: argparse.Namespace, _stopped: Flag) -> None:
     {
         "list": _list, "sort": _sort, "prune": _prune, "restore": _restore, "split": _split, "pick": _pick,
-        "sheet": _sheet, "merge": _merge,
+        "sheet": _sheet, "merge": _merge, "review": _review,
     }[options.action](options)  # fmt: skip
 
 
 def _open(path: Path) -> FaceSet:
-    """The set, after a move of its pictures that was cut short has been undone."""
+    """The set, after what an earlier command left half done was brought to its end or undone."""
     import datetime as dt
 
-    from .curate import aside
+    from .curate import aside, give
     from .curate.faceset import FaceSet
     from .provenance import consent
 
+    if give.recover(path):
+        _say(f"{path}: an earlier command was stopped while it changed the set; that is brought to its end now")
     found = FaceSet.load(path)
     consent.check(found.consent, dt.date.today())
     if moved := aside.recover(found.path):
@@ -56,7 +59,7 @@ def _measured(options: argparse.Namespace) -> tuple[FaceSet, Quality]:
 
     opened = _open(options.faces)
     quality = _listen(measure(opened, _workers(options)), options)
-    if not len(quality.rows()) and options.action != "list":
+    if not len(quality.rows()) and options.action not in ("list", "review"):
         raise FaceError(f"{opened.path}: holds no pictures. See: facedouble faces list {opened.path}")
     return opened, quality
 
@@ -276,6 +279,32 @@ def _sheet(options: argparse.Namespace) -> None:
     print(out)
 
 
+def _review(options: argparse.Namespace) -> None:
+    import webbrowser
+
+    from .review.desk import Desk
+    from .review.server import address, listen, new_token, server_of
+
+    with listen(options.port) as listening:
+        opened, _ = _measured(options)
+        others = [_open(path) for path in options.others]
+        token = new_token()
+        url = address(listening, token)
+        server = server_of(Desk(opened, others), listening.getsockname()[1], token)
+        print(f"look through {opened.path} at {url}\nCtrl-C here ends it; what was done is kept", flush=True)
+        if not options.no_browser and _has_screen():
+            webbrowser.open(url)
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:  # how it is meant to end
+            print("ended")
+
+
+def _has_screen() -> bool:
+    # Without one, Python would start a browser of the terminal, and wait for its end.
+    return sys.platform in ("win32", "darwin") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
 def _merge(options: argparse.Namespace) -> None:
     from .curate.merge import merge
 
@@ -314,3 +343,10 @@ def limit(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r}: expected 0 or more")
     return value
+
+
+def port(text: str) -> int:
+    """Of a page on this machine."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 65535")
+    return int(text)

@@ -86,6 +86,14 @@ def scale_of(matrix: Array) -> float:
     return float(np.sqrt(abs(np.linalg.det(np.asarray(matrix)[:, :2]))))
 
 
+def about(centre: Array, shift: Array, turn: float, scale: float) -> Array:
+    """The (2, 3) map that turns by `turn` radians (clockwise, y being down) and enlarges about `centre` (2,), then
+    shifts."""
+    cosine, sine = scale * np.cos(turn), scale * np.sin(turn)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.hstack([linear, (centre + shift - linear @ centre)[:, None]])
+
+
 def square_to_crop(size_px: int, coverage: float) -> Array:
     """The map from the face square (0..1) to a crop of `size_px` whose side shows `coverage` face squares.
 
@@ -118,6 +126,17 @@ def pose_angles(matrix: Array) -> Array:
     pitch = np.arcsin(np.clip(nose[1], -1, 1))
     roll = np.arctan2(-rotation[1, 0], rotation[1, 1])
     return np.array([yaw, pitch, roll], np.float32)
+
+
+def turned_pose(angles: Array, clockwise: float) -> Array:
+    """Yaw, pitch and roll (3,) of a head after its picture was turned clockwise by so many radians, float32 (3,)."""
+    (sin_yaw, sin_pitch, sin_roll), (cos_yaw, cos_pitch, cos_roll) = np.sin(angles), np.cos(angles)
+    sideways = np.array([[cos_yaw, 0, sin_yaw], [0, 1, 0], [-sin_yaw, 0, cos_yaw]])
+    upwards = np.array([[1, 0, 0], [0, cos_pitch, sin_pitch], [0, -sin_pitch, cos_pitch]])
+    tilted = np.array([[cos_roll, sin_roll, 0], [-sin_roll, cos_roll, 0], [0, 0, 1]])
+    cosine, sine = np.cos(clockwise), np.sin(clockwise)
+    picture = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
+    return pose_angles(picture @ sideways @ upwards @ tilted)
 
 
 def box_around(points: Array) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,14 @@ def put_aside(folder: Path, names: Mapping[str, Sequence[str]]) -> None:
     _move_all(folder, moves, lambda journal: journal.replace(record))
 
 
-def restore(folder: Path, reason: str | None = None, last: bool = False) -> int:
-    """Put pictures back into crops/: all, those of one reason, or those of the last pruning. How many there were.
+def restore(folder: Path, reason: str | None = None, last: bool = False, only: Collection[Path] | None = None) -> int:
+    """Put pictures back into crops/: all, those of one reason, those of the last pruning, or `only` these, by their
+    paths below the set's folder. How many there were.
 
     Raises FaceError where a name is taken in crops/, OutputError as `put_aside` does, and leaves all as it was.
     """
     moves = [move for move in _set_aside(folder) if reason is None or move[1].parent.name == reason]
+    moves = moves if only is None else [move for move in moves if move[1] in only]
     records = _records(folder)
     if last and moves:
         there = set(moves)
@@ -63,9 +65,14 @@ def restore(folder: Path, reason: str | None = None, last: bool = False) -> int:
 def counts(folder: Path) -> dict[str, int]:
     """Reason -> how many pictures are put aside for it."""
     found: dict[str, int] = {}
-    for _, to in _set_aside(folder):
-        found[to.parent.name] = found.get(to.parent.name, 0) + 1
+    for picture in pictures(folder):
+        found[picture.parent.name] = found.get(picture.parent.name, 0) + 1
     return found
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Those that are put aside, as aside/<reason>/NAME.png below the set's folder."""
+    return [to for _, to in _set_aside(folder)]
 
 
 def recover(folder: Path) -> int:

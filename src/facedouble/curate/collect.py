@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..events import Progress
 from ..faces import Faces
@@ -76,7 +77,8 @@ def _cut(
         picture, to_crop = aligned(to_8_bit(frame.pixels), faces.points[row], recipe.size_px, recipe.coverage)
         crops[row] = crop_name(number, frame.index)
         file = folder / crops[row]
-        _write_png(file, picture)
+        with output_errors(file):
+            file.write_bytes(png(picture))
         # Measured while it is at hand: reading all crops again takes longer than all that is done with the measures.
         looks.note(row, look(picture, apply(to_crop, faces.points[row]), recipe.coverage), stamp(file))
         return row
@@ -87,12 +89,12 @@ def _cut(
     return crops, looks
 
 
-def _write_png(file: Path, picture: np.ndarray) -> None:
+def png(crop: NDArray[np.uint8]) -> bytes:
+    """A crop (S, S, 3) as it is written to a file."""
     import cv2
 
     # The lightest compression, and each line as its difference to the one above: as small as with the best filter of
     # each line, the default, and written and read a third faster.
     settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), settings)
-    with output_errors(file):
-        file.write_bytes(encoded.tobytes())
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), settings)
+    return bytes(encoded.tobytes())

@@ -138,12 +138,16 @@ class FaceSet:
 
     def read_crop(self, row: int) -> NDArray[np.uint8]:
         """(S, S, 3) RGB. Raises FaceError for a picture that cannot be read or is of another size."""
-        import cv2
-
-        folder, side = self.path / "crops", self.recipe.size_px
+        folder = self.path / "crops"
         if row not in self._listed or not (folder / self._listed[row]).is_file():
             self.pictures()
-        file = folder / self._listed.get(row, self.crop[row])
+        return self.read_picture(folder / self._listed.get(row, self.crop[row]))
+
+    def read_picture(self, file: Path) -> NDArray[np.uint8]:
+        """A crop by its file, wherever it lies, as `read_crop`."""
+        import cv2
+
+        side = self.recipe.size_px
         content = np.fromfile(file, np.uint8)
         # Looked at before it is decoded: a small file may claim to be a picture that fills the memory.
         claimed = _claimed_size(content[:_PNG_HEAD].tobytes())
