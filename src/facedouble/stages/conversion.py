@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..curate import aside
 from ..curate.faceset import FaceSet
 from ..device import Device
 from ..errors import InputError
@@ -122,7 +123,8 @@ def faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generat
     if clip.sha256 in {source["sha256"] for source in known["footage"]} and Path(known["path"]).is_dir():
         faces_a = FaceSet.load(Path(known["path"]))
         if (rows := faces_a.rows_of(clip.sha256)) is not None:
-            return faces_a.faces[rows]
+            others = aside.of_others(faces_a.path)
+            return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
     work = unfinished(out.with_suffix(".faces"))
     recipe = ExtractRecipe()
     yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
