@@ -205,6 +205,35 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
         print_measures(_listen(stages.judge_conversion(done, options.model, folder, None, workers), options))
 
 
+def preview(options: argparse.Namespace, _stopped: Flag) -> None:
+    from itertools import product
+
+    from .footage import parse_moment
+    from .recipes import ConvertRecipe
+
+    moments = [parse_moment(text) for text in options.at]
+    columns: list[list[tuple[str, str]]] = []
+    for text in options.compare:
+        name, equals, values = text.partition("=")
+        if name not in ("colour", "blend", "occlusion") or not equals or name in {row[0][0] for row in columns}:
+            raise InputError(
+                f"--compare {text}: expected colour=, blend= or occlusion= once each, with values after it "
+                "(colour=none,reinhard)."
+            )
+        columns.append([(name, value) for value in values.split(",")])
+    choices = [dict(choice) for choice in product(*columns)]
+    own = {"colour": options.colour, "blend": options.blend, "occlusion": options.occlusion}
+    recipes = {
+        ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
+        for choice in choices
+    }
+    device, _ = _machine(options)
+    from . import stages
+
+    stage = stages.preview(options.clip, options.model, moments, recipes, options.output, device)
+    _listen(stage, options)
+
+
 def judge(options: argparse.Namespace, _stopped: Flag) -> None:
     import json
 

@@ -169,14 +169,15 @@ class CompactEncoder(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         widths = recipe.widths
-        layers: list[nn.Module] = [nn.AvgPool2d(recipe.detail), nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 1)]
+        layers: list[nn.Module] = [nn.PixelUnshuffle(4), nn.Conv2d(48, widths[0], 1)]
         for width, wider in pairwise(widths):
             layers += [nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Conv2d(width, wider, 3, padding=1)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
         self.code = nn.Linear(widths[-1] * _coarse_px(recipe) ** 2, recipe.latent)
+        self.detail = recipe.detail
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.code(self.layers(x - 0.5))
+        result: Tensor = self.code(self.layers(_coarser(x, self.detail) - 0.5))
         return result
 
 
@@ -186,15 +187,14 @@ class DrawingReader(nn.Module):
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
         finest, *coarser = recipe.widths[:-1]
-        self.first = nn.Sequential(
-            nn.AvgPool2d(recipe.detail), nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE)
-        )
+        self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE))
+        self.detail = recipe.detail
         # Coarser levels see the same features averaged: strided convolutions cost much more and gained nothing.
         self.further = nn.ModuleList(nn.Conv2d(finest, width, 1) for width in coarser)
 
     def forward(self, drawing: Tensor) -> list[Tensor]:
         """From coarse to fine, as the decoder goes."""
-        finest: Tensor = self.first(drawing)
+        finest: Tensor = self.first(_coarser(drawing, self.detail))
         coarser = [layer(functional.avg_pool2d(finest, 2 << level)) for level, layer in enumerate(self.further)]
         return [*reversed(coarser), finest]
 
@@ -252,6 +252,10 @@ class ClassicDecoder(nn.Module):
 
     def forward(self, code: Tensor, hints: list[Tensor]) -> Tensor:
         return torch.sigmoid(self.layers(code).float())
+
+
+def _coarser(pictures: Tensor, times: int) -> Tensor:
+    return functional.avg_pool2d(pictures, times) if times > 1 else pictures
 
 
 def _coarse_px(recipe: TrainRecipe) -> int:

@@ -71,12 +71,9 @@ def convert(
     faces = yield from faces_of_a(clip, trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
-    before = occlusion.load(model) if recipe.occlusion == "keep" else None
+    before = occlusion.load(model)
     if before is None and recipe.occlusion == "keep":
-        yield Note(
-            f"{model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble "
-            "train` with the same settings teaches it"
-        )
+        yield Note(unlearned(model))
     swapper = Swapper(network, trained.recipe, recipe, None if before is None else before.to(place))
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
@@ -110,6 +107,13 @@ def convert(
     return Converted(clip, faces, out)
 
 
+def unlearned(model: Path) -> str:
+    return (
+        f"{model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble train` "
+        "with the same settings teaches it"
+    )
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
@@ -117,14 +121,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def known_faces(clip: Clip, trained: Trained) -> Faces | None:
+    """A's faces in the clip as A's face set has them, without those put aside as somebody else's; None where not all
+    of this very clip went into it."""
+    known = trained.face_sets["a"]
+    if clip.sha256 not in {source["sha256"] for source in known["footage"]} or not Path(known["path"]).is_dir():
+        return None
+    faces_a = FaceSet.load(Path(known["path"]))
+    if (rows := faces_a.rows_of(clip.sha256)) is None:
+        return None
+    others = aside.of_others(faces_a.path)
+    return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
+
+
 def faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generator[Event, None, Faces]:
     """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched."""
-    known = trained.face_sets["a"]
-    if clip.sha256 in {source["sha256"] for source in known["footage"]} and Path(known["path"]).is_dir():
-        faces_a = FaceSet.load(Path(known["path"]))
-        if (rows := faces_a.rows_of(clip.sha256)) is not None:
-            others = aside.of_others(faces_a.path)
-            return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
+    if (known := known_faces(clip, trained)) is not None:
+        return known
     work = unfinished(out.with_suffix(".faces"))
     recipe = ExtractRecipe()
     yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})

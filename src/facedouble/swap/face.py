@@ -29,7 +29,7 @@ class Swapper:
     trained: TrainRecipe
     recipe: ConvertRecipe
     occlusion: Occlusion | None = None
-    """where it is there, what stands before the face stays before it"""
+    """what stands before the face, as the model knows it; none where it has not learned it"""
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
@@ -64,7 +64,7 @@ class Swapper:
         import cv2
 
         size = (box[2] - box[0], box[3] - box[1])
-        if self.occlusion is None:
+        if self.occlusion is None or self.recipe.occlusion == "cover":
             return np.ones(size[::-1], np.float32)
         covered, to_crop = self.occlusion.covered(pixels, points)
         to_region = invert(to_crop)
