@@ -382,6 +382,7 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--size", type=int, metavar="PX", help="side of the network's picture")
     group.add_argument("--model-coverage", type=float, metavar="N", help="face squares across that picture")
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
+    group.add_argument("--detail", type=int, metavar="N", help="times finer than the encoder looks: 1, 2 or 4")
     group.add_argument("--latent", type=int, metavar="N", help="numbers in the face code")
     group.add_argument("--batch", type=int, metavar="N", help="faces of each side in a step")
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")

@@ -35,7 +35,8 @@ def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
 
     widths = tuple(_whole(part, "--widths") for part in options.widths.split(",")) if options.widths else None
     named = {
-        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "latent": options.latent,
+        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
+        "latent": options.latent,
         "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
