@@ -29,7 +29,14 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 Picture = NDArray[np.uint8]
 CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
 SMALL = TrainRecipe.of(
-    "compact", size_px=32, widths=(16, 24, 32), latent=64, batch=4, mixed_precision=False, score_every_s=1e9
+    "compact",
+    size_px=32,
+    widths=(16, 24, 32),
+    latent=64,
+    batch=4,
+    mixed_precision=False,
+    score_every_s=1e9,
+    occlusion_steps=0,
 )
 """trains in seconds, and is good for nothing else"""
 

@@ -121,7 +121,7 @@ def test_a_model_that_names_places_outside_reads_nothing_there(model: Path, shor
     record["face_sets"]["a"]["footage"] = [{"path": "/etc/passwd", "sha256": "0" * 64}]
     (model / "model.json").write_text(json.dumps(record))
     _, trained, _ = checkpoint.load(model, torch.device("cpu"))
-    faces = run(stages._faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))[1]
+    faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))[1]
     assert len(faces) == 40
 
 

@@ -23,7 +23,7 @@ from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data
 from facedouble.learn.losses import FaceLoss
-from facedouble.learn.model import Network
+from facedouble.learn.model import Network, parameters
 from facedouble.learn.score import Judge, psnr
 from facedouble.learn.train import plateau, shorten
 from facedouble.recipes import TrainRecipe, Until
@@ -239,3 +239,19 @@ def test_an_already_finished_budget_is_said(sets: dict[str, FaceSet], tmp_path: 
     trained(sets, tmp_path / "m", 3)
     events, _ = run(stages.train(sets, tmp_path / "m", SMALL, Until(steps=3), CPU, lambda: False))
     assert any(isinstance(event, Note) and "all 3 steps done" in event.text for event in events)
+
+
+@pytest.mark.parametrize("detail", [2, 4])
+def test_decoders_may_draw_finer_than_the_encoder_looks(sets: dict[str, FaceSet], tmp_path: Path, detail: int) -> None:
+    recipe = replace(SMALL, size_px=32 * detail, detail=detail)
+    network = Network(recipe)
+    assert parameters(network.encoder) == parameters(Network(SMALL).encoder)
+    pictures = torch.rand(2, 3, 32 * detail, 32 * detail)
+    seen = data.Seen(pictures, torch.zeros(2, 54), pictures)
+    assert network.eval().rebuild(seen, "a", "b").shape == (2, 4, 32 * detail, 32 * detail)
+    state = trained(sets, tmp_path / "m", 2, recipe)
+    assert state.step == 2
+    with pytest.raises(ModelError, match="detail"):
+        trained(sets, tmp_path / "m", 4, replace(recipe, detail=1))
+    with pytest.raises(InputError, match="multiple of"):
+        replace(recipe, size_px=recipe.size_px + 16)

@@ -460,7 +460,7 @@ def test_it_speaks_before_training_and_never_stops_it(
     def broken(*_: object) -> None:
         raise ValueError("no light at all")
 
-    monkeypatch.setattr(stages, "judge_pair", broken)
+    monkeypatch.setattr(stages.matching, "judge_pair", broken)
     (said,) = train(tmp_path / "other", 1)
     assert said == "the pair could not be looked at before training (no light at all)"
 

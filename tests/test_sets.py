@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 
 from facedouble import stages
+from facedouble.curate import aside
 from facedouble.curate.faceset import FaceSet, Source
 from facedouble.curate.merge import merge
 from facedouble.curate.quality import Looks, measure, quality_of
@@ -469,13 +471,26 @@ def test_a_set_of_a_range_does_not_decide_what_is_converted(short_a: Path, model
     recipe = replace(RECIPE, ranges=("0-30",))
     _, part = run(stages.extract([short_a], tmp_path / "part", recipe, consent_of("a"), None, workers=2))
     assert len(part) == 30
-    _, trained, _ = checkpoint.load(model_of_both, stages.torch.device("cpu"))
+    _, trained, _ = checkpoint.load(model_of_both, torch.device("cpu"))
     trained.face_sets["a"]["path"] = str(part.path)
-    events, faces = run(stages._faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
+    events, faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
     assert len(faces) == 40
     assert any(
         isinstance(event, Note) and "kept the person of a's face set (distance 0." in event.text for event in events
     )
+
+
+def test_who_was_put_aside_as_somebody_else_is_not_converted(
+    short_a: Path, faces_a: FaceSet, model: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(faces_a.path, tmp_path / "copy"))
+    names = faces_a.pictures()
+    put = {aside.NOT_THEM: [names[3]], aside.WRONG_PERSON: [names[5]], "blurred": [names[7]]}
+    aside.put_aside(copy, put)
+    _, trained, _ = checkpoint.load(model, torch.device("cpu"))
+    trained.face_sets["a"]["path"] = str(copy)
+    _, faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
+    assert sorted(set(faces_a.faces.frame.tolist()) - set(faces.frame.tolist())) == faces_a.faces.frame[[3, 5]].tolist()
 
 
 def test_a_model_of_one_clip_each_is_still_read(model: Path, short_a: Path, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_label_is_small_inside_and_legible(size: tuple[int, int]) -> None:
 def test_the_label_stays_as_long_as_asked(
     short_a: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, labelled: int
 ) -> None:
-    monkeypatch.setattr(stages, "START_S", 4 / 24)
+    monkeypatch.setattr(stages.conversion, "START_S", 4 / 24)
     out = tmp_path / "out.mkv"
     run(stages.convert(short_a, model, out, ConvertRecipe(codec="ffv1", label=when), CPU, 2))
     x0, y0, x1, y1 = Label.of((512, 512)).box

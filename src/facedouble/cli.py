@@ -149,6 +149,24 @@ def _parser() -> argparse.ArgumentParser:
     _convert_options(convert)
     _machine_options(convert)
 
+    preview = _command(
+        verbs, "preview", commands.preview, "stills of a few frames, original and swap, in seconds: before `convert`"
+    )
+    preview.add_argument("clip", type=Path, metavar="CLIP", help="the footage that shows A")
+    preview.add_argument("model", type=Path, metavar="MODEL")
+    preview.add_argument(
+        "--at", action="append", required=True, metavar="TIME", help="a time (00:03.2) or frame (77); give it again"
+    )
+    preview.add_argument(
+        "--compare", action="append", default=[], metavar="NAME=A,B",
+        help="a column for each of these: colour=none,reinhard, blend=..., occlusion=...; several make all couples",
+    )  # fmt: skip
+    preview.add_argument(
+        "-o", "--output", type=_named, default=Path("preview.png"), help="a PNG, signed (default: %(default)s)"
+    )
+    _mixing_options(preview.add_argument_group("output"))
+    _machine_options(preview)
+
     judge = _command(
         verbs, "judge", commands.judge, "measure a finished swap against its original, whoever made it",
         "--target A.mp4 --swap out.mp4 --source B.mp4",
@@ -364,6 +382,7 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--size", type=int, metavar="PX", help="side of the network's picture")
     group.add_argument("--model-coverage", type=float, metavar="N", help="face squares across that picture")
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
+    group.add_argument("--detail", type=int, metavar="N", help="times finer than the encoder looks: 1, 2 or 4")
     group.add_argument("--latent", type=int, metavar="N", help="numbers in the face code")
     group.add_argument("--batch", type=int, metavar="N", help="faces of each side in a step")
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
@@ -372,17 +391,25 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")
 
 
+def _mixing_options(group: Any) -> None:
+    group.add_argument(
+        "--colour", default="reinhard", choices=["reinhard", "none"],
+        help="how the face's skin is brought to the plate's colour (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+    group.add_argument(
+        "--occlusion", default="keep", choices=["keep", "cover"],
+        help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
+    )  # fmt: skip
+
+
 def _convert_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
     group.add_argument("--codec", default="h264", choices=["h264", "h265", "ffv1"], help="default: %(default)s")
     group.add_argument(
         "--crf", type=int, metavar="N", help="encoder quality, lower is better (default: visually lossless)"
     )
-    group.add_argument(
-        "--colour", default="reinhard", choices=["reinhard", "none"],
-        help="how the face's skin is brought to the plate's colour (default: %(default)s)",
-    )  # fmt: skip
-    group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+    _mixing_options(group)
     group.add_argument(
         "--label", default="none", nargs="?", const="whole", choices=["none", "start", "whole"],
         help='a visible "AI modified" in the picture: the first 5 seconds (start) or all the time (whole, as --label '

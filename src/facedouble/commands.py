@@ -35,7 +35,8 @@ def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
 
     widths = tuple(_whole(part, "--widths") for part in options.widths.split(",")) if options.widths else None
     named = {
-        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "latent": options.latent,
+        "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
+        "latent": options.latent,
         "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
@@ -130,7 +131,7 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.label)
+    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label)
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
@@ -203,6 +204,35 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
 
         folder = options.output.with_suffix(".judge")
         print_measures(_listen(stages.judge_conversion(done, options.model, folder, None, workers), options))
+
+
+def preview(options: argparse.Namespace, _stopped: Flag) -> None:
+    from itertools import product
+
+    from .footage import parse_moment
+    from .recipes import ConvertRecipe
+
+    moments = [parse_moment(text) for text in options.at]
+    columns: list[list[tuple[str, str]]] = []
+    for text in options.compare:
+        name, equals, values = text.partition("=")
+        if name not in ("colour", "blend", "occlusion") or not equals or name in {row[0][0] for row in columns}:
+            raise InputError(
+                f"--compare {text}: expected colour=, blend= or occlusion= once each, with values after it "
+                "(colour=none,reinhard)."
+            )
+        columns.append([(name, value) for value in values.split(",")])
+    choices = [dict(choice) for choice in product(*columns)]
+    own = {"colour": options.colour, "blend": options.blend, "occlusion": options.occlusion}
+    recipes = {
+        ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
+        for choice in choices
+    }
+    device, _ = _machine(options)
+    from . import stages
+
+    stage = stages.preview(options.clip, options.model, moments, recipes, options.output, device)
+    _listen(stage, options)
 
 
 def judge(options: argparse.Namespace, _stopped: Flag) -> None:

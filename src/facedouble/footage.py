@@ -91,6 +91,14 @@ class Clip:
             )
         return found
 
+    def index_at(self, moment: int | Fraction) -> int:
+        """The frame of a frame number or a time, see `parse_moment`. Raises InputError beyond the end."""
+        index = self._index(moment)
+        if index >= self.count:
+            where = f"{float(moment):.2f} s" if isinstance(moment, Fraction) else f"frame {moment}"
+            raise InputError(f"{self.path}: --at {where} lies beyond its {self.count} frames, {self.seconds:.1f} s.")
+        return index
+
     def _index(self, moment: int | Fraction | None) -> int:
         """The frame of a frame number, or of seconds from the first frame's start; None is the end."""
         if isinstance(moment, Fraction):
@@ -127,6 +135,14 @@ def parse_range(text: str) -> tuple[int | Fraction, int | Fraction | None]:
             "seconds (00:03.2-00:07)."
         )
     return first, last
+
+
+def parse_moment(text: str) -> int | Fraction:
+    """A frame number, or a time from the first frame on (`00:03.2`), then as a Fraction of seconds. Raises
+    InputError."""
+    if (moment := _moment(text)) is None:
+        raise InputError(f"--at {text!r}: expected a frame (100) or minutes and seconds (00:03.2).")
+    return moment
 
 
 def _moment(text: str) -> int | Fraction | None:

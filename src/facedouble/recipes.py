@@ -76,6 +76,8 @@ class TrainRecipe(Recipe):
     """face squares across that picture"""
     widths: tuple[int, ...] = (48, 80, 128, 128)
     """channels of each level, from fine to coarse ("nodes" and "layers")"""
+    detail: int = 1
+    """how many times finer `compact`'s decoders draw than its encoder looks: 1, 2 or 4"""
     latent: int = 384
     """numbers in the face code"""
     batch: int = 16
@@ -100,6 +102,8 @@ class TrainRecipe(Recipe):
     colour_jitter: float = 0.1
     """spread of the gain, gamma and tint given to a face and its target alike"""
     flip: bool = False
+    occlusion_steps: int = 300
+    """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
     seed: int = 1
     save_every_s: float = 120
     score_every_s: float = 60
@@ -112,8 +116,9 @@ class TrainRecipe(Recipe):
             all(8 <= width <= 4096 for width in self.widths),
             f"widths {self.widths}: expected at least 8 channels a level, at most 4096",
         )
+        _check(self.detail in (1, 2, 4), f"detail {self.detail}: expected 1, 2 or 4")
         _check(self.size_px <= 1024, f"size {self.size_px} px: expected at most 1024 px")
-        step = 2**levels if self.preset == "classic" else 4 * 2 ** (levels - 1)
+        step = 2**levels if self.preset == "classic" else 4 * self.detail * 2 ** (levels - 1)
         _check(
             self.size_px % step == 0 and self.size_px >= step,
             f"size {self.size_px} px: {levels} levels need a multiple of {step} px",
@@ -123,6 +128,7 @@ class TrainRecipe(Recipe):
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
+        _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 
@@ -145,7 +151,8 @@ class TrainRecipe(Recipe):
     def network(self) -> dict[str, Any]:
         """The settings that shape the weights; a checkpoint fits only a recipe that agrees on these."""
         return {
-            name: getattr(self, name) for name in ("preset", "size_px", "coverage", "widths", "latent", "shared_code")
+            name: getattr(self, name)
+            for name in ("preset", "size_px", "coverage", "widths", "detail", "latent", "shared_code")
         }
 
 
@@ -158,6 +165,8 @@ class ConvertRecipe(Recipe):
     """how the face's colour is brought to the plate's, on skin: reinhard (mean and spread in CIELAB) or none"""
     blend: str = "multiband"
     """multiband or plain"""
+    occlusion: str = "keep"
+    """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
 
@@ -166,6 +175,7 @@ class ConvertRecipe(Recipe):
         _check(self.crf is None or 0 <= self.crf <= 51, f"crf {self.crf}: expected 0 to 51")
         _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
         _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
+        _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
 
 

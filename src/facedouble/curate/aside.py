@@ -18,6 +18,8 @@ from ..errors import FaceError
 from ..project import output_errors, save_json
 
 JOURNAL = ".moving.json"
+WRONG_PERSON, NOT_THEM = "wrong-person", "not-this-person"
+"""reasons that say whose face it is: `prune` by its distance, a person by looking"""
 _CLOCK_S = 5.0
 """by how much a process may seem to have begun at another time when a clock was set"""
 Move = tuple[Path, Path]
@@ -73,6 +75,12 @@ def counts(folder: Path) -> dict[str, int]:
 def pictures(folder: Path) -> list[Path]:
     """Those that are put aside, as aside/<reason>/NAME.png below the set's folder."""
     return [to for _, to in _set_aside(folder)]
+
+
+def of_others(folder: Path) -> set[str]:
+    """Crop names, as the set's table has them, of pictures put aside because they are somebody else's."""
+    found = [picture for picture in pictures(folder) if picture.parent.name in (WRONG_PERSON, NOT_THEM)]
+    return {picture.name.rpartition("_")[2] for picture in found}
 
 
 def recover(folder: Path) -> int:

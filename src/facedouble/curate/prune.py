@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..find.person import same_in_clip
 from ..footage import spread
+from .aside import WRONG_PERSON
 from .faceset import FaceSet
 from .quality import MEASURES, Quality
 from .sheet import Section
@@ -36,7 +37,7 @@ class Reason:
 REASONS = {
     # Of two real and two rendered people own faces lie within 0.43 of their set's middle, and others beyond 0.5 in all
     # samples but one.
-    "wrong-person": Reason("away", False, same_in_clip(), True, "identity further than this from the set's middle"),
+    WRONG_PERSON: Reason("away", False, same_in_clip(), True, "identity further than this from the set's middle"),
     "cut-off": Reason("inside", True, 0.9, True, "less than this share of the face inside the footage"),
     "tiny": Reason("size", True, 48, True, "face square narrower than this many px in the footage"),
     "blurred": Reason("sharpness", True, None, True, "sharpness under this"),

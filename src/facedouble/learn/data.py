@@ -22,7 +22,7 @@ from .bend import Bend
 from .model import Seen
 from .shape import carried
 
-MOST_FACES = 6000
+MOST_FACES, _MOST_BYTES = 6000, 1 << 30
 _STRETCHES = 6
 _HELD_OUT = 0.1
 
@@ -62,8 +62,8 @@ class Canvases:
 
     def centred(self, device: torch.device) -> tuple[Seen, Tensor]:
         """The faces as the network is shown them, unmoved, and their masks (n, 1, S, S) in 0..1."""
-        grid = _grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
-        sampled = _sample(self.pixels.to(device).float() / 255, grid)
+        straight = grid(torch.eye(2).expand(len(self), 2, 2), torch.zeros(len(self), 2), self).to(device)
+        sampled = sample(self.pixels.to(device).float() / 255, straight)
         return Seen(sampled[:, :3], self.acting.to(device), sampled[:, 3:6]), sampled[:, 3:4]
 
 
@@ -86,16 +86,17 @@ def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
     return rows
 
 
-def load(faces: FaceSet, recipe: TrainRecipe) -> Canvases:
-    """The set's crops at the recipe's scale, spread evenly over the set where it has more than 6000.
+def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvases:
+    """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
+    gigabyte of them.
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
     import cv2
 
     rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
-    rows = rows[spread(len(rows), MOST_FACES)]
     side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
+    rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),
@@ -192,15 +193,15 @@ def batches(
     """
     while True:
         rows = torch.randint(len(canvases), (recipe.batch,), generator=generator)
-        turn, shift = _movement(recipe, generator)
-        straight, acting = _grid(turn, shift, canvases), canvases.acting[rows]
+        turn, shift = movement(recipe, generator)
+        straight, acting = grid(turn, shift, canvases), canvases.acting[rows]
         if bend is not None:
             rows, goal, acting = bend.cast(rows, generator)
             straight = bend(straight, rows, goal)
         faces = canvases.pixels[rows].to(device).float().div_(255)
-        faces[:, :3] = recolour(faces[:, :3], *_colour(recipe, generator, device))
-        target = _sample(faces, straight.to(device))
-        warped = _sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
+        faces[:, :3] = recolour(faces[:, :3], *colours(recipe, generator, device))
+        target = sample(faces, straight.to(device))
+        warped = sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
         keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
         yield Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
 
@@ -210,7 +211,8 @@ def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
     return (pictures.clamp(0.004, 1) ** tone * gain).clamp(0, 1)
 
 
-def _movement(recipe: TrainRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def movement(recipe: TrainRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Small turns (n, 2, 2), and shifts (n, 2) as parts of half a picture, by which the faces of a batch are moved."""
     spread = torch.rand(recipe.batch, 4, generator=generator) * 2 - 1
     angle, scale = spread[:, 0] * 0.14, 1 + spread[:, 1] * 0.05
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
@@ -230,18 +232,20 @@ def _elastic(recipe: TrainRecipe, generator: torch.Generator, canvases: Canvases
     return field.permute(0, 2, 3, 1) * canvases.size_px / canvases.pixels.shape[-1]
 
 
-def _colour(recipe: TrainRecipe, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def colours(recipe: TrainRecipe, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Gain and tone for `recolour`, one light for each face of a batch."""
     chance = torch.randn(recipe.batch, 5, generator=generator) * recipe.colour_jitter
     gain = torch.exp(chance[:, :1] + 0.4 * chance[:, 1:4])[:, :, None, None]
     return gain.to(device), torch.exp(chance[:, 4])[:, None, None, None].to(device)
 
 
-def _grid(turn: Tensor, shift: Tensor, canvases: Canvases) -> Tensor:
+def grid(turn: Tensor, shift: Tensor, canvases: Canvases) -> Tensor:
     """(n, S, S, 2) where in the canvas (-1..1 over it) each pixel of the picture is taken from."""
     size, side = canvases.size_px, canvases.pixels.shape[-1]
     placed = torch.cat([turn, shift[:, :, None]], 2) * size / side
     return functional.affine_grid(placed, [len(turn), 1, size, size], align_corners=False)
 
 
-def _sample(pictures: Tensor, grid: Tensor) -> Tensor:
-    return functional.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+def sample(pictures: Tensor, where: Tensor) -> Tensor:
+    """(n, c, S, S): `pictures` (n, c, C, C) at `where` (n, S, S, 2), in their -1..1."""
+    return functional.grid_sample(pictures, where, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -174,9 +174,10 @@ class CompactEncoder(nn.Module):
             layers += [nn.LeakyReLU(_SLOPE), nn.AvgPool2d(2), nn.Conv2d(width, wider, 3, padding=1)]
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(_SLOPE), nn.Flatten())
         self.code = nn.Linear(widths[-1] * _coarse_px(recipe) ** 2, recipe.latent)
+        self.detail = recipe.detail
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.code(self.layers(x - 0.5))
+        result: Tensor = self.code(self.layers(_coarser(x, self.detail) - 0.5))
         return result
 
 
@@ -187,12 +188,13 @@ class DrawingReader(nn.Module):
         super().__init__()
         finest, *coarser = recipe.widths[:-1]
         self.first = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, finest, 3, padding=1), nn.LeakyReLU(_SLOPE))
+        self.detail = recipe.detail
         # Coarser levels see the same features averaged: strided convolutions cost much more and gained nothing.
         self.further = nn.ModuleList(nn.Conv2d(finest, width, 1) for width in coarser)
 
     def forward(self, drawing: Tensor) -> list[Tensor]:
         """From coarse to fine, as the decoder goes."""
-        finest: Tensor = self.first(drawing)
+        finest: Tensor = self.first(_coarser(drawing, self.detail))
         coarser = [layer(functional.avg_pool2d(finest, 2 << level)) for level, layer in enumerate(self.further)]
         return [*reversed(coarser), finest]
 
@@ -206,7 +208,11 @@ class CompactDecoder(nn.Module):
         )
         self.upscales = nn.ModuleList(Upscale(width, narrower) for width, narrower in pairwise(widths))
         self.residuals = nn.ModuleList(Residual(width) for width in widths[1:])
-        self.picture = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv2d(widths[-1], 64, 3, padding=1))
+        finer: list[nn.Module] = []
+        for halving in range(recipe.detail.bit_length() - 1):
+            finer += [nn.LeakyReLU(_SLOPE), Upscale(widths[-1] >> halving, widths[-1] >> (halving + 1))]
+        narrow = widths[-1] >> (recipe.detail.bit_length() - 1)
+        self.picture = nn.Sequential(*finer, nn.LeakyReLU(_SLOPE), nn.Conv2d(narrow, 64, 3, padding=1))
 
     def forward(self, code: Tensor, hints: list[Tensor]) -> Tensor:
         x = self.spread(code)
@@ -248,10 +254,14 @@ class ClassicDecoder(nn.Module):
         return torch.sigmoid(self.layers(code).float())
 
 
+def _coarser(pictures: Tensor, times: int) -> Tensor:
+    return functional.avg_pool2d(pictures, times) if times > 1 else pictures
+
+
 def _coarse_px(recipe: TrainRecipe) -> int:
     levels = len(recipe.widths)
     halvings = levels if recipe.preset == "classic" else levels + 1  # blocks of 4 px, then levels - 1 strides
-    return recipe.size_px // (1 << halvings)
+    return recipe.size_px // (recipe.detail << halvings)
 
 
 def parameters(network: nn.Module) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curate import aside, give, nudge
+from ..curate.aside import NOT_THEM
 from ..curate.collect import png
 from ..curate.faceset import FaceSet
 from ..curate.nudge import Nudge
@@ -43,7 +44,6 @@ from ..geometry import (
 )
 
 DROPPED = "review"
-NOT_THEM = "not-this-person"
 """reasons under which pictures are put aside here"""
 _DRAWN = (
     FACE_OVAL, LIPS, INNER_LIPS, LEFT_BROW, LEFT_EYE, LEFT_IRIS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS,

@@ -12,8 +12,9 @@ from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
 from ..learn.model import Network
+from ..learn.occlusion import Occlusion
 from ..recipes import ConvertRecipe, TrainRecipe
-from .blend import BLENDS
+from .blend import BLENDS, plain
 from .colour import match_skin
 from .predict import predict
 
@@ -27,6 +28,8 @@ class Swapper:
     network: Network
     trained: TrainRecipe
     recipe: ConvertRecipe
+    occlusion: Occlusion | None = None
+    """what stands before the face, as the model knows it; none where it has not learned it"""
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
@@ -43,17 +46,32 @@ class Swapper:
             return pixels, (0, 0, 0, 0)
         crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
         face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
+        bare = self._bare(pixels, points, box)
         plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
         face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
         if self.recipe.colour == "reinhard":
             skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
-            face = match_skin(face, plate, skin * alpha, skin * alpha)
-        mixed = BLENDS[self.recipe.blend](face, plate, alpha)
+            face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
+        mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
-        touched = alpha > 0
+        touched = alpha * bare > 0
         result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
         return result, box
+
+    def _bare(self, pixels: NDArray[Any], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+        """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""
+        import cv2
+
+        size = (box[2] - box[0], box[3] - box[1])
+        if self.occlusion is None or self.recipe.occlusion == "cover":
+            return np.ones(size[::-1], np.float32)
+        covered, to_crop = self.occlusion.covered(pixels, points)
+        to_region = invert(to_crop)
+        to_region[:, 2] -= box[:2]
+        there = cv2.warpAffine(covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        # An edge is as sharp as the mask can tell, not as soft as its doubts.
+        return np.asarray(1 - np.clip((there - 0.3) / 0.4, 0, 1), np.float32)
 
 
 def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple[int, ...]) -> Box:

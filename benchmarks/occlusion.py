@@ -1,0 +1,96 @@
+"""The network that tells what stands before a face: made, and measured where the truth is known.
+
+    .venv/bin/python benchmarks/occlusion.py --steps 10000     learn the weights that come with the package, anew
+
+It learns from the sample's two clips and the suite's, both target and known answer, but for `occlusion`, on which it is
+measured (`benchmarks/run occlusion`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facedouble.curate.faceset import FaceSet
+from facedouble.faces import Faces
+from facedouble.find.mask import face_mask
+from facedouble.geometry import invert
+from facedouble.learn import occlusion
+from facedouble.learn.occlusion import Occlusion
+from facedouble.media.reader import probe, read
+
+SEED = 1
+LEARNED_FROM = ("easy", "hard-light", "hard-pose")
+
+
+def main() -> None:
+    from measure import SAMPLE, SUITE, faces
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, default=Path(occlusion.__file__).parent, help="folder (default: package)")
+    options = parser.parse_args()
+    clips = [SAMPLE / "a-take1.mp4", SAMPLE / "b-take2.mp4"]
+    clips += [SUITE / f"{name}-{what}.mp4" for name in LEARNED_FROM for what in ("target", "truth")]
+    with tempfile.TemporaryDirectory() as folder:
+        sets = [occlusion.canvases(FaceSet.load(faces(clip, Path(folder) / clip.stem))) for clip in clips]
+    torch.manual_seed(SEED)
+    network, begun = Occlusion(), time.monotonic()
+    for step in occlusion.learn(network, sets, options.steps, SEED, torch.device("cpu"), occlusion.FIRST_RATE):
+        if step % 100 == 0:
+            print(f"{step} of {options.steps} steps, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    occlusion.save(network, options.out)
+
+
+def against_truth(network: Occlusion, clip: Path, mask: Path, faces: Faces) -> dict[str, float]:
+    """How well it finds what stands before the face (mask over 0.5), within the face, in a clip whose truth is known.
+
+    `iou` over all frames together, where something is before the face; `false` is what part of the face it takes for
+    something else in the frames where nothing is.
+    """
+    both = either = wrong = bare = 0
+    for pixels, truth, points in zip(_pictures(clip, faces), _pictures(mask, faces), faces.points, strict=True):
+        face = face_mask(points, pixels.shape[1::-1]) > 127
+        real, found = (truth[..., 0] > 127) & face, (spread_out(network, pixels, points) > 0.5) & face
+        if real.any():
+            both, either = both + int((real & found).sum()), either + int((real | found).sum())
+        else:
+            wrong, bare = wrong + int(found.sum()), bare + int(face.sum())
+    return {"iou": both / max(either, 1), "false": wrong / max(bare, 1)}
+
+
+def false_alarms(network: Occlusion, clip: Path, faces: Faces) -> float:
+    """What part of the face it takes for something else, in a clip with nothing before any face."""
+    wrong = bare = 0
+    for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True):
+        face = face_mask(points, pixels.shape[1::-1]) > 127
+        found = (spread_out(network, pixels, points) > 0.5) & face
+        wrong, bare = wrong + int(found.sum()), bare + int(face.sum())
+    return wrong / max(bare, 1)
+
+
+def spread_out(network: Occlusion, pixels: NDArray[Any], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) 0..1 over the whole frame."""
+    import cv2
+
+    covered, to_crop = network.covered(pixels, points)
+    return np.asarray(cv2.warpAffine(covered, invert(to_crop), pixels.shape[1::-1]))
+
+
+def _pictures(clip: Path, faces: Faces) -> Iterable[NDArray[Any]]:
+    """Those frames that have a face."""
+    wanted = set(faces.frame.tolist())
+    return (frame.pixels for frame in read(probe(clip)) if frame.index in wanted)
+
+
+if __name__ == "__main__":
+    main()

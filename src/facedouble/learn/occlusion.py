@@ -1,0 +1,238 @@
+"""What stands before a face: a small network that tells a face's own pixels from a hand, hair or microphone over it.
+
+It is shown the aligned face and the drawing of its landmarks (which MediaPipe gives behind a hand as well, so drawing
+and picture then disagree), and learns from the two people's own face sets with made-up things laid over them
+(learn.occluders). It begins from weights that come with the package, learned the same way from rendered performers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..curate.faceset import FaceSet
+from ..errors import ModelError
+from ..find.crop import crop_face
+from ..find.mask import drawing
+from ..geometry import align, apply
+from ..project import atomic_file
+from ..recipes import TrainRecipe
+from . import data, occluders
+
+SIZE_PX, COVERAGE = 128, 1.7
+_WIDTHS = (16, 32, 64, 96, 128)
+_SLOPE = 0.1
+FIRST_RATE = 2e-3
+"""highest step size from nothing; what was learned before is not thrown away by smaller steps"""
+_BATCH, _RATE, _WARM_UP_STEPS = 16, 5e-4, 50
+_BANK, _FACES = 500, 1000
+_CERTAIN = 0.8
+_AROUND = 0.15
+_ONE, _TWO = 0.75, 0.25
+"""how often a first and a second thing lies over a face"""
+
+
+class Occlusion(nn.Module):
+    """Pictures and drawings (n, 3, 128, 128) in 0..1 to logits (n, 1, 128, 128): is something before the face here?
+
+    A U-Net (Ronneberger et al., arXiv:1505.04597) on 2x2 px blocks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(24, _WIDTHS[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(width, wider, 3, padding=1) for width, wider in pairwise(_WIDTHS))
+        self.extra = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in _WIDTHS[1:])
+        self.up = nn.ModuleList(nn.Conv2d(wider + width, width, 3, padding=1) for width, wider in pairwise(_WIDTHS))
+        self.head = nn.Conv2d(_WIDTHS[0], 4, 3, padding=1)
+
+    def forward(self, pictures: Tensor, drawn: Tensor) -> Tensor:
+        seen = functional.pixel_unshuffle(torch.cat([pictures, drawn], 1) - 0.5, 2)
+        x, levels = functional.leaky_relu(self.first(seen), _SLOPE), []
+        for down, extra in zip(self.down, self.extra, strict=True):
+            levels.append(x)
+            x = functional.leaky_relu(down(functional.max_pool2d(x, 2)), _SLOPE)
+            x = x + functional.leaky_relu(extra(x), _SLOPE)
+        for up, level in zip(reversed(self.up), reversed(levels), strict=True):
+            wider = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = functional.leaky_relu(up(torch.cat([wider, level], 1)), _SLOPE)
+        return functional.pixel_shuffle(self.head(x), 2)
+
+    @torch.inference_mode()
+    def covered(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """How much something covers the face with landmarks (478, 2) in a frame (H, W, 3): (128, 128) 0..1, and the
+        (2, 3) map from frame px to it."""
+        to_crop = align(points, SIZE_PX, COVERAGE)
+        crop = crop_face(pixels, to_crop, SIZE_PX).astype(np.float32) / np.iinfo(pixels.dtype).max
+        drawn = drawing(apply(to_crop, points), (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
+        place = self.head.weight.device
+        picture, lines = (torch.from_numpy(part)[None].to(place) for part in (crop.transpose(2, 0, 1), drawn))
+        return self(picture, lines).sigmoid()[0, 0].float().cpu().numpy(), to_crop
+
+
+def canvases(faces: FaceSet) -> data.Canvases:
+    """A set's faces as `learn` takes them. Raises FaceError as `data.load` does."""
+    return data.load(faces, TrainRecipe(size_px=SIZE_PX, coverage=min(COVERAGE, faces.recipe.coverage)), _FACES)
+
+
+def learn(
+    network: Occlusion,
+    faces: Sequence[data.Canvases],
+    steps: int,
+    seed: int,
+    device: torch.device,
+    rate: float = _RATE,
+) -> Iterator[int]:
+    """Train on the people's `faces`, as `load` gives them; yields the steps done. All chance comes from `seed`."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    things = torch.from_numpy(occluders.bank(_BANK, np.concatenate([_skins(side, rng) for side in faces]), rng))
+    optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+    network.train()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            cosine = max(0.02, 0.5 * (1 + math.cos(math.pi * step / steps)))
+            group["lr"] = rate * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
+        pictures, drawn, truth = (part.to(device) for part in _batch(faces, things, generator))
+        with torch.autocast(device.type, torch.bfloat16):
+            answer = network(pictures, drawn).float()
+        loss = _loss(answer, truth, drawn[:, :1], trusted=step >= steps // 2)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        yield step + 1
+    network.eval()
+
+
+def _loss(answer: Tensor, truth: Tensor, face: Tensor, trusted: bool) -> Tensor:
+    """Cross-entropy and overlap, mostly inside the face."""
+    guess = answer.sigmoid()
+    weight = _AROUND + face
+    if trusted:
+        # A face set may hold real hands, which nobody marked: where a network that knows these two faces by now is
+        # certain of one, it is not punished.
+        # After Reed et al., "Training Deep Neural Networks on Noisy Labels with Bootstrapping", arXiv:1412.6596.
+        weight = weight * ~((truth < 0.02) & (guess.detach() > _CERTAIN))
+    each = functional.binary_cross_entropy_with_logits(answer, truth, reduction="none")
+    both = (guess * truth * weight).sum((1, 2, 3))
+    either = ((guess + truth) * weight).sum((1, 2, 3)) - both
+    return (each * weight).sum() / weight.sum() + 0.3 * (1 - (both + 20) / (either + 20)).mean()
+
+
+def _batch(faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures and drawings (n, 3, S, S), and what covers them (n, 1, S, S)."""
+    recipe = TrainRecipe(batch=_BATCH // len(faces), flip=True, colour_jitter=0.2)
+    seen = torch.cat([_moved(side, recipe, generator) for side in faces])
+    pictures, drawn = seen[:, :3], seen[:, 3:6]
+    bare, covered = pictures, torch.zeros_like(pictures[:, :1])
+    for share in (_ONE, _TWO):
+        thing = _placed(things, len(seen), generator)
+        cover = thing[:, 3:] * (torch.rand(len(seen), 1, 1, 1, generator=generator) < share)
+        # Now and then it has the look of a piece of some face: only its outline tells it then.
+        alike = torch.rand(len(seen), 1, 1, 1, generator=generator) < 0.25
+        colour = torch.where(alike, _piece(bare, generator), thing[:, :3])
+        pictures = _shadowed(pictures, cover, generator) * (1 - cover) + colour * cover
+        covered = torch.maximum(covered, cover)
+    pictures = data.recolour(pictures, *data.colours(replace(recipe, batch=len(seen)), generator, torch.device("cpu")))
+    return _worn(pictures, generator), drawn, covered
+
+
+def _moved(side: data.Canvases, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
+    turn, shift = data.movement(recipe, generator)
+    turn = turn * (1 + 0.15 * torch.randn(recipe.batch, 1, 1, generator=generator).clamp(-1, 1))
+    rows = torch.randint(len(side), (recipe.batch,), generator=generator)
+    return data.sample(side.pixels[rows].float() / 255, data.grid(turn, 2 * shift, side))
+
+
+def _placed(things: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """(n, 4, S, S): things turned, mirrored, small or large, anywhere."""
+    turn = (torch.rand(count, generator=generator) * 2 - 1) * math.pi
+    size = 0.9 * torch.exp(0.35 * torch.randn(count, generator=generator))
+    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    shift = 0.75 * (torch.rand(count, 2, 1, generator=generator) * 2 - 1)
+    cosine, sine = torch.cos(turn) * size, torch.sin(turn) * size
+    linear = torch.stack([torch.stack([cosine * mirror, -sine], 1), torch.stack([sine * mirror, cosine], 1)], 1)
+    where = functional.affine_grid(
+        torch.cat([linear, -linear @ shift], 2), [count, 1, SIZE_PX, SIZE_PX], align_corners=False
+    )
+    chosen = things[torch.randint(len(things), (count,), generator=generator)]
+    return functional.grid_sample(chosen, where, align_corners=False)
+
+
+def _piece(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """(n, 3, S, S): a part of another of the pictures, enlarged."""
+    count = len(pictures)
+    shift = torch.rand(count, 2, 1, generator=generator) - 0.5
+    part = torch.cat([0.4 * torch.eye(2).expand(count, 2, 2), shift], 2)
+    where = functional.affine_grid(part, [count, 3, SIZE_PX, SIZE_PX], align_corners=False)
+    others = pictures[torch.randperm(count, generator=generator)]
+    return functional.grid_sample(others, where, padding_mode="reflection", align_corners=False)
+
+
+def _shadowed(pictures: Tensor, cover: Tensor, generator: torch.Generator) -> Tensor:
+    """What is darkened by a thing before it is still face."""
+    soft = functional.avg_pool2d(functional.avg_pool2d(cover, 9, 1, 4), 9, 1, 4)
+    down, right = torch.randint(-6, 7, (2,), generator=generator).tolist()
+    depth = 0.5 * torch.rand(len(cover), 1, 1, 1, generator=generator)
+    return pictures * (1 - depth * torch.roll(soft, (down, right), (2, 3)))
+
+
+def _worn(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Soft now and then, and with some noise."""
+    if torch.rand((), generator=generator) < 0.4:
+        coarser = int(torch.randint(2, 4, (), generator=generator))
+        small = functional.avg_pool2d(pictures, coarser)
+        pictures = functional.interpolate(small, size=SIZE_PX, mode="bilinear")
+    noise = torch.randn(pictures.shape, generator=generator)
+    return pictures + 0.03 * torch.rand(len(pictures), 1, 1, 1, generator=generator) * noise
+
+
+def _skins(side: data.Canvases, rng: np.random.Generator, count: int = 32) -> NDArray[np.float32]:
+    """(count, 3): the middle colour, 0..1, of some faces."""
+    chosen = side.pixels[torch.from_numpy(rng.integers(0, len(side), count))].numpy()
+    middles = [np.median(face[:3][:, face[3] > 127], axis=1) for face in chosen]
+    return np.asarray(np.stack(middles) / 255, np.float32)
+
+
+def bundled() -> Occlusion:
+    """The network as it comes with the package."""
+    return _read(Path(__file__).parent / "occlusion.safetensors")
+
+
+def load(model: Path) -> Occlusion | None:
+    """What `model` learned of its two people; None where it has learned nothing of the kind.
+
+    Raises ModelError for a file that is broken or another program's.
+    """
+    path = model / "occlusion.safetensors"
+    return _read(path) if path.is_file() else None
+
+
+def save(network: Occlusion, model: Path) -> None:
+    from safetensors.torch import save_file
+
+    with atomic_file(model / "occlusion.safetensors") as temporary:
+        save_file({name: weight.contiguous().half() for name, weight in network.state_dict().items()}, temporary)
+
+
+def _read(path: Path) -> Occlusion:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    network = Occlusion()
+    try:
+        network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(
+            f"{path}: broken or not of this program ({type(error).__name__}). Delete it and train on."
+        ) from error
+    return network.eval()

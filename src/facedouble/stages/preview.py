@@ -1,0 +1,152 @@
+"""A few frames of a clip as stills: the original beside the swap, for one choice of settings or several."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Generator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..device import Device
+from ..errors import FaceError, InputError
+from ..events import Event, Finished, Note
+from ..faces import SAME_PERSON, Faces
+from ..find.finder import to_8_bit
+from ..find.identity import Identity, distance
+from ..find.landmarks import Landmarker
+from ..footage import Clip, Frame
+from ..geometry import box_around
+from ..learn import checkpoint, occlusion
+from ..learn.checkpoint import Trained
+from ..learn.model import SIDES
+from ..media.reader import probe, read
+from ..project import output_errors, save_png
+from ..provenance import certificate, consent
+from ..provenance.content import ContentCheck
+from ..recipes import ConvertRecipe
+from ..swap.face import Swapper
+from .conversion import known_faces, sign, unlearned
+
+_MOST_PEOPLE = 4
+_AROUND = 0.3
+"""how far beyond the face a still reaches on each side, in face sizes"""
+_MOST_PX, _LINE_PX, _GAP_PX, _TEXT_PX = 480, 22, 4, 14
+
+Picture = NDArray[np.uint8]
+
+
+def preview(
+    clip_path: Path,
+    model: Path,
+    moments: Sequence[int | Fraction],
+    recipes: Mapping[str, ConvertRecipe],
+    out: Path,
+    device: Device,
+) -> Generator[Event, None, Path]:
+    """Write one PNG, signed as all that is made: a row a moment, the original and a column for each of the recipes,
+    under its name.
+
+    Raises FaceError where A is not seen at a moment, InputError for a moment beyond the clip's end.
+    """
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: a preview is a PNG. Give it a name that ends in .png.")
+    place = torch.device(device.name)
+    network, trained, _ = checkpoint.load(model, place)
+    for side in SIDES:
+        consent.check(trained.consents[side], dt.date.today())
+    certificate.signing_identity()  # an unusable key must stop the work before it begins, not after
+    clip = probe(clip_path)
+    frames = [next(iter(read(clip, index, index + 1))) for index in map(clip.index_at, moments)]
+    check = ContentCheck()
+    check.refuse_explicit(((frame.index, to_8_bit(frame.pixels)) for frame in frames), clip_path.name)
+    before = occlusion.load(model)
+    if before is None:
+        yield Note(unlearned(model))
+    torch.set_num_threads(device.threads)
+    faces = _faces_of_a(clip, frames, trained)
+    acting, rows = faces.acting(), []
+    for row, frame in enumerate(frames):
+        window = _window(faces.points[row], clip.size)
+        stills = [to_8_bit(frame.pixels)[window]]
+        for recipe in recipes.values():
+            swapper = Swapper(network, trained.recipe, recipe, None if before is None else before.to(place))
+            pixels, _ = swapper(frame.pixels, faces.points[row], acting[row])
+            stills.append(to_8_bit(pixels)[window])
+        rows.append((f"{float(clip.time(frame.index)):.2f} s, frame {frame.index}", stills))
+    sheet = _sheet(["original", *recipes], rows)
+    check.refuse_explicit([(0, sheet)], out.name)
+    unsigned = out.with_name(f".{out.stem}.unsigned.png")
+    try:
+        with output_errors(out):
+            save_png(unsigned, sheet)
+            sign(unsigned, out, clip, model, trained, next(iter(recipes.values())), faces)
+    finally:
+        unsigned.unlink(missing_ok=True)
+    yield Finished(out, f"{len(frames)} frames of {clip.path.name}, {len(recipes)} choices of settings")
+    return out
+
+
+def _faces_of_a(clip: Clip, frames: Sequence[Frame], trained: Trained) -> Faces:
+    """A's face in each frame: from A's face set where it knows the clip, else found in the frame alone."""
+    known = known_faces(clip, trained)
+    row_of = {} if known is None else {int(index): row for row, index in enumerate(known.frame)}
+    found, identity = [], Identity()
+    with Landmarker(video=False, max_people=_MOST_PEOPLE) as landmarker:
+        for frame in frames:
+            if known is not None and frame.index in row_of:
+                found.append(known[[row_of[frame.index]]])
+                continue
+            pixels = to_8_bit(frame.pixels)
+            seen = landmarker(pixels)
+            alike = [identity(pixels, points) for points in seen.points]
+            away = distance(np.array(alike), np.array(trained.identity["a"], np.float32)) if alike else np.ones(1)
+            if known is not None or away.min() > SAME_PERSON:
+                raise FaceError(
+                    f"{clip.path}: {trained.people['a']} is not seen in frame {frame.index}. Choose another --at."
+                )
+            one = seen[[int(away.argmin())]]
+            one.frame[:] = frame.index
+            found.append(one)
+    return Faces.join(found)
+
+
+def _window(points: NDArray[Any], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the frame that a still shows."""
+    x0, y0, x1, y1 = (float(value) for value in box_around(points))
+    reach = _AROUND * max(x1 - x0, y1 - y0)
+    left, top = max(0, round(x0 - reach)), max(0, round(y0 - reach))
+    return slice(top, min(size[1], round(y1 + reach))), slice(left, min(size[0], round(x1 + reach)))
+
+
+def _sheet(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Picture]]]) -> Picture:
+    from PIL import Image, ImageDraw, ImageFont
+
+    stills = [[_fitted(still) for still in row] for _, row in rows]
+    width = max(still.shape[1] for row in stills for still in row) + _GAP_PX
+    heights = [row[0].shape[0] + _LINE_PX for row in stills]
+    paper = Image.new("RGB", (width * len(titles) + _GAP_PX, _LINE_PX + sum(heights)), "white")
+    draw, font = ImageDraw.Draw(paper), ImageFont.load_default(_TEXT_PX)
+    for column, title in enumerate(titles):
+        draw.text((_GAP_PX + column * width, 2), title, "black", font)
+    top = _LINE_PX
+    for (name, _), row, height in zip(rows, stills, heights, strict=True):
+        for column, still in enumerate(row):
+            paper.paste(Image.fromarray(still), (_GAP_PX + column * width, top))
+        draw.text((_GAP_PX, top + height - _LINE_PX + 2), name, "black", font)
+        top += height
+    return np.asarray(paper, np.uint8)
+
+
+def _fitted(still: Picture) -> Picture:
+    """As filmed, or smaller where it is larger than a screen has room for."""
+    import cv2
+
+    if max(still.shape[:2]) <= _MOST_PX:
+        return still
+    scale = _MOST_PX / max(still.shape[:2])
+    return np.asarray(cv2.resize(still, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
