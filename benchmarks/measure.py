@@ -6,6 +6,7 @@
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
+    benchmarks/run occlusion           how well a hand before a face is found, and what that costs
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
     benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
     benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
@@ -247,6 +248,32 @@ def answers(_: argparse.Namespace, work: Path) -> None:
         found[name] = judged(name, out)
     in_columns(found)
     record("answers", found)
+
+
+def hand(_: argparse.Namespace, work: Path) -> None:
+    """How well the suite's hand is found, by the bundled network and by one taught on the sample's two people."""
+    from occlusion import against_truth, seconds_a_frame
+
+    from facedouble.curate.faceset import FaceSet
+    from facedouble.learn import occlusion as learned
+
+    target = SUITE / "occlusion-target.mp4"
+    found = FaceSet.load(faces(target, work / "occlusion")).faces
+    sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
+    begun = time.monotonic()
+    command("train", *sets, "-o", work / "model", "--steps", 1)
+    values: dict[str, Any] = {"seconds to teach, with all that surrounds it": time.monotonic() - begun}
+    taught = learned.load(work / "model")
+    assert taught is not None
+    for name, network in (("bundled", learned.bundled()), ("taught", taught)):
+        values[name] = against_truth(network, target, SUITE / "occlusion-mask.mp4", found)
+    values["milliseconds a frame"] = 1000 * seconds_a_frame(taught, target, found)
+    table(
+        ("network", "intersection over union", "of a bare face taken for something else"),
+        [(name, f"{values[name]['iou']:.3f}", f"{values[name]['false']:.4f}") for name in ("bundled", "taught")],
+    )
+    print({name: round(value, 1) for name, value in values.items() if isinstance(value, float)})
+    record("occlusion", values)
 
 
 def in_order(_: argparse.Namespace, work: Path) -> None:
@@ -527,6 +554,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "swap": swap,
     "suite": suite,
     "answers": answers,
+    "occlusion": hand,
     "faces": in_order,
     "review": in_the_browser,
     "match": match,
