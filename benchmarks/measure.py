@@ -41,7 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="what to measure (default: everything)")
     parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite; default 20)")
-    parser.add_argument("--preset", nargs="+", choices=("compact", "classic"), default=["compact"], help="swap, suite")
+    parser.add_argument(
+        "--preset", nargs="+", choices=("compact", "standard", "classic"), default=["compact"], help="swap, suite"
+    )
     parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
     options = parser.parse_args()
