@@ -6,6 +6,7 @@
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
+    benchmarks/run occlusion           how well a hand before a face is found, and what that costs
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
     benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
     benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
@@ -40,7 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="what to measure (default: everything)")
     parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite; default 20)")
-    parser.add_argument("--preset", nargs="+", choices=("compact", "classic"), default=["compact"], help="swap, suite")
+    parser.add_argument(
+        "--preset", nargs="+", choices=("compact", "standard", "classic"), default=["compact"], help="swap, suite"
+    )
     parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
     options = parser.parse_args()
@@ -247,6 +250,32 @@ def answers(_: argparse.Namespace, work: Path) -> None:
         found[name] = judged(name, out)
     in_columns(found)
     record("answers", found)
+
+
+def hand(_: argparse.Namespace, work: Path) -> None:
+    """How well the suite's hand is found, by the bundled network and by one taught on the sample's two people."""
+    from occlusion import against_truth, seconds_a_frame
+
+    from facedouble.curate.faceset import FaceSet
+    from facedouble.learn import occlusion as learned
+
+    target = SUITE / "occlusion-target.mp4"
+    found = FaceSet.load(faces(target, work / "occlusion")).faces
+    sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
+    begun = time.monotonic()
+    command("train", *sets, "-o", work / "model", "--steps", 1)
+    values: dict[str, Any] = {"seconds to teach, with all that surrounds it": time.monotonic() - begun}
+    taught = learned.load(work / "model")
+    assert taught is not None
+    for name, network in (("bundled", learned.bundled()), ("taught", taught)):
+        values[name] = against_truth(network, target, SUITE / "occlusion-mask.mp4", found)
+    values["milliseconds a frame"] = 1000 * seconds_a_frame(taught, target, found)
+    table(
+        ("network", "intersection over union", "of a bare face taken for something else"),
+        [(name, f"{values[name]['iou']:.3f}", f"{values[name]['false']:.4f}") for name in ("bundled", "taught")],
+    )
+    print({name: round(value, 1) for name, value in values.items() if isinstance(value, float)})
+    record("occlusion", values)
 
 
 def in_order(_: argparse.Namespace, work: Path) -> None:
@@ -527,6 +556,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "swap": swap,
     "suite": suite,
     "answers": answers,
+    "occlusion": hand,
     "faces": in_order,
     "review": in_the_browser,
     "match": match,

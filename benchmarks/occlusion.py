@@ -37,6 +37,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--go-on", action="store_true", help="from the weights that are bundled now, not from nothing")
     parser.add_argument("--out", type=Path, default=Path(occlusion.__file__).parent, help="folder (default: package)")
     options = parser.parse_args()
     clips = [SAMPLE / "a-take1.mp4", SAMPLE / "b-take2.mp4"]
@@ -44,8 +45,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sets = [occlusion.canvases(FaceSet.load(faces(clip, Path(folder) / clip.stem))) for clip in clips]
     torch.manual_seed(SEED)
-    network, begun = Occlusion(), time.monotonic()
-    for step in occlusion.learn(network, sets, options.steps, SEED, torch.device("cpu"), occlusion.FIRST_RATE):
+    network, begun = occlusion.bundled() if options.go_on else Occlusion(), time.monotonic()
+    for step in occlusion.learn(
+        network, sets, options.steps, SEED + options.go_on, torch.device("cpu"), occlusion.FIRST_RATE
+    ):
         if step % 100 == 0:
             print(f"{step} of {options.steps} steps, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     occlusion.save(network, options.out)
@@ -76,6 +79,19 @@ def false_alarms(network: Occlusion, clip: Path, faces: Faces) -> float:
         found = (spread_out(network, pixels, points) > 0.5) & face
         wrong, bare = wrong + int(found.sum()), bare + int(face.sum())
     return wrong / max(bare, 1)
+
+
+def seconds_a_frame(network: Occlusion, clip: Path, faces: Faces) -> float:
+    """On one thread, as a conversion works on frames side by side."""
+    pictures = list(_pictures(clip, faces))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    begun = time.monotonic()
+    for pixels, points in zip(pictures, faces.points, strict=True):
+        network.covered(pixels, points)
+    passed = time.monotonic() - begun
+    torch.set_num_threads(threads)
+    return passed / len(pictures)
 
 
 def spread_out(network: Occlusion, pixels: NDArray[Any], points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -45,7 +45,7 @@ def weights(model: Path) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-@pytest.mark.parametrize("preset", ["compact", "classic"])
+@pytest.mark.parametrize("preset", ["compact", "standard", "classic"])
 def test_an_answer_is_a_face_and_a_mask(preset: str) -> None:
     recipe = TrainRecipe.of(preset, widths=(16, 32, 64), size_px=32, latent=64)
     seen = data.Seen(torch.rand(2, 3, 32, 32), torch.zeros(2, 54), torch.rand(2, 3, 32, 32))

@@ -19,7 +19,7 @@ from facedouble import cli, stages
 from facedouble.curate.appearance import Appearance, blocks, fit_lamp, look_at, sampled_rows, shading, skin_pieces
 from facedouble.curate.compare import Comparison, Side, ita, light_field
 from facedouble.curate.faceset import FaceSet
-from facedouble.curate.match import GOALS, Finding, Goal, judge_pair, overall_figure
+from facedouble.curate.match import GOALS, Finding, Goal, judge_pair, overall_figure, recommend
 from facedouble.curate.quality import Looks, measure, quality_of
 from facedouble.errors import FaceError, MachineError
 from facedouble.events import Finished, Note, Progress
@@ -310,6 +310,16 @@ def test_the_same_face_again_and_again(a: Side, changed: Callable[[Change], Side
     match = judge_pair(found)
     assert next(one.verdict for one in match.findings if one.measure == "distinct") == "bad"
     assert "--until" in match.recommended
+
+
+def test_finer_faces_get_the_finer_preset(a: Side, b: Side) -> None:
+    """The sets' crops are of 128 px, two face squares across: 64 px a square, where `standard` takes 113."""
+    found = Comparison.of(a, b, RECIPE)
+    verdicts = {finding.measure: "good" for finding in judge_pair(found).findings}
+    assert recommend(found, verdicts)[0] == ("--preset", "compact")
+    finer = [replace(side, faces=replace(side.faces, recipe=ExtractRecipe())) for side in (a, b)]
+    assert min(float(np.median(side.square_px)) for side in finer) > 113
+    assert recommend(replace(found, a=finer[0], b=finer[1]), verdicts)[0] == ("--preset", "standard")
 
 
 def test_somebody_else_in_the_set(a: Side, b: Side) -> None:

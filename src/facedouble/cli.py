@@ -127,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     match.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
     match.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
     match.add_argument("-o", "--output", type=_named, help="folder for the report (default: B-on-A.match here)")
-    match.add_argument("--preset", choices=["compact", "classic"], default="compact", help="that would be trained")
+    match.add_argument(
+        "--preset", choices=["compact", "standard", "classic"], default="compact", help="that would be trained"
+    )
     match.add_argument("--size", type=int, metavar="PX", help="side of the network's picture that would be trained")
     match.add_argument("--json", action="store_true", help="print the answer as JSON instead of a table")
     match.add_argument("--workers", type=int, metavar="N", help="faces looked at side by side (default: one a core)")
@@ -378,7 +380,11 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--until", choices=["plateau"], help="when the held-out score stops rising")
     command.set_defaults(default_minutes=minutes)
     group = command.add_argument_group("model")
-    group.add_argument("--preset", choices=["compact", "classic"], help="compact, or the classic 64 px network")
+    group.add_argument(
+        "--preset",
+        choices=["compact", "standard", "classic"],
+        help="compact; standard, which draws twice as fine; or the classic 64 px network",
+    )
     group.add_argument("--size", type=int, metavar="PX", help="side of the network's picture")
     group.add_argument("--model-coverage", type=float, metavar="N", help="face squares across that picture")
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')

@@ -285,25 +285,29 @@ def _words(measure: str, found: Comparison) -> tuple[str, str]:
 def recommend(found: Comparison, verdicts: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Options for `facedouble train`, and why. `verdicts` are by measure."""
     sides = (found.a, found.b)
-    compact = TrainRecipe.of("compact")
-    options, reasons = ["--preset", "compact"], [
-        "compact: in equal time it is far ahead of classic (18 times the faces a second); classic is for comparing.",
-    ]  # fmt: skip
+    compact, standard = TrainRecipe.of("compact"), TrainRecipe.of("standard")
     square = min(float(np.median(side.square_px)) for side in sides)
     crops = min(side.faces.recipe.size_px / side.faces.recipe.coverage for side in sides)
     useful = min(square, crops) * compact.coverage
-    size = int(np.clip(useful // _STEP_PX * _STEP_PX, 64, _LARGEST_PX))
-    options += ["--size", str(size)]
-    cost = (size / compact.size_px) ** 2
-    if size > compact.size_px:
+    chosen = standard if useful >= standard.size_px else compact
+    step_px = _STEP_PX * chosen.detail
+    size = int(np.clip(useful // step_px * step_px, 64, _LARGEST_PX))
+    options, reasons = ["--preset", chosen.preset], []
+    if chosen is standard:
         reasons.append(
-            f"--size {size}: both sides have faces fine enough. A step takes {cost:.1f} times as long as at "
-            f"{compact.size_px}; on a processor alone keep {compact.size_px} unless you can wait."
+            "standard: both sides have faces fine enough for it. It draws twice as fine as compact, and a step takes "
+            "twice as long; where minutes are short, compact."
         )
-    elif size < compact.size_px:
-        reasons.append(f"--size {size}: the faces are no finer than that; a larger network would learn a blur.")
     else:
-        reasons.append(f"--size {size}: what the faces hold.")
+        reasons.append("compact: the faces are too coarse for standard, which draws twice as fine.")
+    if size != chosen.size_px:
+        options += ["--size", str(size)]
+        cost = (size / chosen.size_px) ** 2
+        reasons.append(
+            f"--size {size}: what the faces hold. A step takes {cost:.1f} times as long as at {chosen.size_px}."
+            if size > chosen.size_px
+            else f"--size {size}: the faces are no finer than that; a larger network would learn a blur."
+        )
     if crops < min(square, _LARGEST_PX / compact.coverage) * 0.9:
         wanted = math.ceil(min(square, _LARGEST_PX / compact.coverage) * found.a.faces.recipe.coverage / 64) * 64
         reasons.append(f"The footage is finer than its crops: extract with --crop-size {wanted} to use more of it.")
