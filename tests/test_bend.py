@@ -30,7 +30,7 @@ def bend_of(canvases: data.Canvases, theirs: np.ndarray, part: float) -> Bend:
 
 
 def straight(canvases: data.Canvases, count: int) -> torch.Tensor:
-    return data._grid(torch.eye(2).expand(count, 2, 2), torch.zeros(count, 2), canvases)
+    return data.grid(torch.eye(2).expand(count, 2, 2), torch.zeros(count, 2), canvases)
 
 
 def centre_of(picture: np.ndarray) -> np.ndarray:

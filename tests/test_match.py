@@ -482,7 +482,7 @@ def test_of_real_pairs_the_better_is_ranked_higher(tmp_path: Path) -> None:
     for name in ("woman-a", "woman-b", "wide-shot"):
         clip = SHARED / "data" / f"{name}.mp4"
         recipe = ExtractRecipe()
-        sets[name] = run(stages.extract(clip, tmp_path / name, recipe, consent_of(name), None, workers=2))[1]
+        sets[name] = run(stages.extract([clip], tmp_path / name, recipe, consent_of(name), None, workers=2))[1]
     sides = {name: seen(faces) for name, faces in sets.items()}
     near, far = (judge_pair(Comparison.of(sides["woman-a"], sides[name], RECIPE)) for name in ("woman-b", "wide-shot"))
     assert near.overall > far.overall
