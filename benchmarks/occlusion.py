@@ -61,9 +61,8 @@ def against_truth(network: Occlusion, clip: Path, mask: Path, faces: Faces) -> d
     something else in the frames where nothing is.
     """
     both = either = wrong = bare = 0
-    for pixels, truth, points in zip(_pictures(clip, faces), _pictures(mask, faces), faces.points, strict=True):
-        face = face_mask(points, pixels.shape[1::-1]) > 127
-        real, found = (truth[..., 0] > 127) & face, (spread_out(network, pixels, points) > 0.5) & face
+    for (face, found), truth in zip(_found(network, clip, faces), _pictures(mask, faces), strict=True):
+        real = (truth[..., 0] > 127) & face
         if real.any():
             both, either = both + int((real & found).sum()), either + int((real | found).sum())
         else:
@@ -74,9 +73,7 @@ def against_truth(network: Occlusion, clip: Path, mask: Path, faces: Faces) -> d
 def false_alarms(network: Occlusion, clip: Path, faces: Faces) -> float:
     """What part of the face it takes for something else, in a clip with nothing before any face."""
     wrong = bare = 0
-    for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True):
-        face = face_mask(points, pixels.shape[1::-1]) > 127
-        found = (spread_out(network, pixels, points) > 0.5) & face
+    for face, found in _found(network, clip, faces):
         wrong, bare = wrong + int(found.sum()), bare + int(face.sum())
     return wrong / max(bare, 1)
 
@@ -100,6 +97,13 @@ def spread_out(network: Occlusion, pixels: NDArray[Any], points: NDArray[np.floa
 
     covered, to_crop = network.covered(pixels, points)
     return np.asarray(cv2.warpAffine(covered, invert(to_crop), pixels.shape[1::-1]))
+
+
+def _found(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Of each frame that has a face: where the face is, and where in it something is found before it."""
+    for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True):
+        face = face_mask(points, pixels.shape[1::-1]) > 127
+        yield face, (spread_out(network, pixels, points) > 0.5) & face
 
 
 def _pictures(clip: Path, faces: Faces) -> Iterable[NDArray[Any]]:

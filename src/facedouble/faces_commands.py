@@ -145,14 +145,12 @@ def _ordered(options: argparse.Namespace) -> tuple[FaceSet, Any]:
     from dataclasses import replace
 
     from .curate.order import order
-    from .curate.prune import REASONS
+    from .curate.similar import DUPLICATE
 
     if (options.by == "similarity") != (options.to is not None):
         raise InputError("--by similarity and --to PICTURE go together: to which face?")
     opened, quality = _measured(options)
-    limit = REASONS["duplicates"].limit
-    assert limit is not None
-    found = order(opened, quality, options.by, options.to, limit)
+    found = order(opened, quality, options.by, options.to, DUPLICATE)
     return opened, replace(found, rows=found.rows[::-1], labels=found.labels[::-1]) if options.reverse else found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import FaceError
 from ..project import output_errors, save_json
+from .faceset import plain_name
 
 JOURNAL = ".moving.json"
 WRONG_PERSON, NOT_THEM = "wrong-person", "not-this-person"
@@ -80,7 +81,7 @@ def pictures(folder: Path) -> list[Path]:
 def of_others(folder: Path) -> set[str]:
     """Crop names, as the set's table has them, of pictures put aside because they are somebody else's."""
     found = [picture for picture in pictures(folder) if picture.parent.name in (WRONG_PERSON, NOT_THEM)]
-    return {picture.name.rpartition("_")[2] for picture in found}
+    return {plain_name(picture.name) for picture in found}
 
 
 def recover(folder: Path) -> int:

@@ -11,11 +11,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.identity import distance, mean_embedding
+from ..find.identity import apart
 from ..find.mesh import Mesh
 from ..geometry import FACE_OVAL, apply, similarity
 from ..recipes import TrainRecipe
 from .appearance import Appearance, shading, skin_pieces
+from .aside import WRONG_PERSON
 from .faceset import FaceSet
 from .prune import choose
 from .quality import Quality
@@ -127,9 +128,9 @@ class Side:
         with np.errstate(all="ignore"):
             away = surface - _nanmedian(surface, 0)
             away -= _nanmedian(away, 1)[:, None]
-        apart = np.linalg.norm(away, axis=-1)
-        known = np.isfinite(apart)
-        mean = np.where(known, apart, 0).sum(1) / np.maximum(known.sum(1), 1)
+        unlike = np.linalg.norm(away, axis=-1)
+        known = np.isfinite(unlike)
+        mean = np.where(known, unlike, 0).sum(1) / np.maximum(known.sum(1), 1)
         return np.where(self.steep | (known.sum(1) < 30), np.nan, mean)
 
 
@@ -198,7 +199,7 @@ class Comparison:
             "strangers": 100 * _larger(
                 *(len(rows) / of if of else float("nan") for rows, of in zip(others, measured, strict=True))
             ),
-            "alike": _people_apart(a.faces, b.faces),
+            "alike": apart(a.faces.faces.embedding, b.faces.faces.embedding),
         }  # fmt: skip
         return cls(
             a, b, recipe, values, away > NEAR_DEG, acting_missing, lamps, (shapes[0], laid),
@@ -208,17 +209,9 @@ class Comparison:
 
 def _pruned(quality: Quality) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows that are somebody else's, and rows that are neither these nor duplicates."""
-    found = choose(quality, {"wrong-person": None, "duplicates": None})
-    others, doubled = found["wrong-person"].rows, found["duplicates"].rows
+    found = choose(quality, {WRONG_PERSON: None, "duplicates": None})
+    others, doubled = found[WRONG_PERSON].rows, found["duplicates"].rows
     return others, np.setdiff1d(quality.rows(), np.concatenate([others, doubled]))
-
-
-def _people_apart(first: FaceSet, second: FaceSet) -> float:
-    """Identity distance of two sets' people; nan where one was never measured."""
-    known = [faces.faces.embedding[~np.isnan(faces.faces.embedding[:, 0])] for faces in (first, second)]
-    if not all(len(rows) for rows in known):
-        return float("nan")
-    return float(distance(mean_embedding(known[0]), mean_embedding(known[1]))[0])
 
 
 def ita(lab: NDArray[Any]) -> float:

@@ -82,6 +82,11 @@ def crop_name(source: int, frame: int) -> str:
     return f"s{source}-{frame:06d}.png" if source else f"{frame:06d}.png"
 
 
+def plain_name(present: str) -> str:
+    """The name a set's table gives a picture, from its present one, whatever was put before it."""
+    return present.rpartition("_")[2]
+
+
 @dataclass(frozen=True, eq=False)
 class FaceSet:
     """One person's faces, rows ascending by source, then frame."""
@@ -115,7 +120,7 @@ class FaceSet:
         folder = self.path / "crops"
         for name in sorted(file.name for file in folder.iterdir()) if folder.is_dir() else ():
             if not name.startswith("."):  # other programs': macOS puts a ._NAME beside each NAME on foreign disks
-                there.setdefault(name.rpartition("_")[2], []).append(name)
+                there.setdefault(plain_name(name), []).append(name)
         return {row: there[name] for row, name in enumerate(self.crop) if name and name in there}
 
     def pictures(self) -> dict[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..find.identity import mean_embedding
 from ..project import output_errors, save_json
 from ..provenance import consent
 from . import change
-from .faceset import FaceSet, crop_name
+from .faceset import FaceSet, crop_name, plain_name
 from .origin import source_of
 from .quality import Looks
 from .subset import link
@@ -84,13 +84,13 @@ def give(faces: FaceSet, rows: Sequence[int], to: FaceSet) -> None:
             raise FaceError(f"{to.path}: has a picture {name} that is in no table. Look at it, and delete it.")
     both = _joined(to, part)
     order = np.lexsort((both.faces.frame, both.source))
-    looks = _join_looks(Looks.load(to), Looks.load(faces), np.array(rows, np.int64))
+    looks = Looks.join([Looks.load(to), Looks.load(faces)[np.array(rows, np.int64)]])
     save_json(faces.path / JOURNAL, {"to": str(to.path.resolve()), "faces": sorted(keys(faces, rows))})
     try:
         with change.changing(to.path) as work:
             for row, name in zip(rows, part.crop, strict=True):
                 link(faces.path / "crops" / names[row][0], work / "crops" / name)
-            change.write_table(_rows(both, order), _look_rows(looks, order), work)
+            change.write_table(_rows(both, order), looks[order], work)
     finally:
         recover(faces.path)
 
@@ -112,7 +112,7 @@ def recover(folder: Path) -> bool:
         faces = FaceSet.load(folder)
         stay = np.array([row for row in range(len(faces)) if not keys(faces, [row]) <= given], np.int64)
         if len(stay) < len(faces):
-            looks = _look_rows(Looks.load(faces), stay)
+            looks = Looks.load(faces)[stay]
             with change.changing(folder) as work:
                 change.write_table(_rows(faces, stay), looks, work)
         # The other set has them by now, and no row of this one means them.
@@ -120,7 +120,7 @@ def recover(folder: Path) -> bool:
         taken = {crop_name(number[sha256], frame) for sha256, frame in given if sha256 in number}
         with output_errors(folder):
             for file in (folder / "crops").glob("*.png"):
-                if file.name.rpartition("_")[2] in taken and not file.name.startswith("."):
+                if plain_name(file.name) in taken and not file.name.startswith("."):
                     file.unlink()
     journal.unlink()
     return True
@@ -165,12 +165,3 @@ def _joined(first: FaceSet, second: FaceSet) -> FaceSet:
         name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _COLUMNS[1:]
     }
     return replace(first, faces=Faces.join([first.faces, second.faces]), crop=[*first.crop, *second.crop], **columns)
-
-
-def _look_rows(looks: Looks, rows: NDArray[np.int64]) -> Looks:
-    return Looks(**{field.name: getattr(looks, field.name)[rows] for field in fields(looks)})
-
-
-def _join_looks(first: Looks, second: Looks, rows: NDArray[np.int64]) -> Looks:
-    pairs = {field.name: (getattr(first, field.name), getattr(second, field.name)[rows]) for field in fields(first)}
-    return Looks(**{name: np.concatenate(pair) for name, pair in pairs.items()})

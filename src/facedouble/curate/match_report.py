@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..footage import spread
 from ..geometry import FACE_OVAL, INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE
-from ..project import atomic_file, save_json
+from ..project import atomic_file, save_json, without_nan
 from .appearance import shading
+from .aside import WRONG_PERSON
 from .compare import ACTIONS, BEYOND, STEEP_DEG, Comparison, Side, ita
 from .match import Match, missing_actions
 from .prune import REASONS
@@ -90,17 +91,8 @@ def as_json(match: Match, found: Comparison) -> dict[str, Any]:
             [side.faces.crop[row] for row in rows] for side, rows in zip(sides, found.strangers, strict=True)
         ],
     }  # fmt: skip
-    plain: dict[str, Any] = _plain(record)
+    plain: dict[str, Any] = without_nan(record)
     return plain
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _environment(jinja2: Any) -> Any:
@@ -361,7 +353,7 @@ def _unlike(found: Comparison) -> list[Shown]:
 def _variety(found: Comparison) -> list[Shown]:
     figure, axes = _axes(2, 9, 3)
     sides = (found.a, found.b)
-    limit = REASONS["wrong-person"].limit
+    limit = REASONS[WRONG_PERSON].limit
     assert limit is not None
     for side, distinct, colour, name in zip(sides, found.distinct, _COLOURS, "AB", strict=True):
         rows, away = side.quality.rows(), side.quality.away

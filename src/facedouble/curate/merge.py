@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConsentError, FaceError
 from ..faces import SAME_PERSON, Faces
-from ..find.identity import distance, mean_embedding
+from ..find.identity import apart
 from ..project import atomic_folder
 from .faceset import FaceSet, Source, crop_name
 from .quality import Looks
@@ -75,7 +75,7 @@ def _check_alike(first: FaceSet, other: FaceSet, same_person: float) -> None:
             f"{other.path}: made under consent {other.consent.id} of {other.person}, {first.path} under "
             f"{first.consent.id} of {first.person}. A face set has one record: extract both under the same one."
         )
-    away = float(distance(mean_embedding(first.faces.embedding), mean_embedding(other.faces.embedding))[0])
+    away = apart(first.faces.embedding, other.faces.embedding)
     if not away < same_person:
         raise FaceError(
             f"{other.path}: not the person of {first.path} (identity distance {away:.2f}, same person under "

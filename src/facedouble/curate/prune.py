@@ -14,7 +14,7 @@ from .aside import WRONG_PERSON
 from .faceset import FaceSet
 from .quality import MEASURES, Quality
 from .sheet import Section
-from .similar import leaders
+from .similar import DUPLICATE, leaders
 
 _SHOWN = 36
 _GROUPS_SHOWN = 12
@@ -43,7 +43,7 @@ REASONS = {
     "blurred": Reason("sharpness", True, None, True, "sharpness under this"),
     # Not by default: a model that never saw a blink cannot make one.
     "closed-eyes": Reason("eyes-closed", False, 0.6, False, "both eyes more closed than this, of 1"),
-    "duplicates": Reason("", False, 0.03, True, "pictures less unlike than this, in parts of their contrast"),
+    "duplicates": Reason("", False, DUPLICATE, True, "pictures less unlike than this, in parts of their contrast"),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+DUPLICATE = 0.03
+"""how unlike two pictures are at most that count as one, unless another limit is asked for"""
 _BLOCK = 512
 
 

@@ -44,3 +44,9 @@ def mean_embedding(embedding: NDArray[Any]) -> NDArray[np.float32]:
     """The mean (128,) of the measured rows of (n, 128); NaN rows are those never measured (all NaN: so is the mean)."""
     measured = embedding[~np.isnan(embedding[:, 0])]
     return np.asarray(measured.mean(axis=0) if len(measured) else np.full(embedding.shape[1], np.nan), np.float32)
+
+
+def apart(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """How far the means of two people's measured rows, (n, 128) and (m, 128), lie from each other; NaN where one has
+    none."""
+    return float(distance(mean_embedding(first), mean_embedding(second))[0])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import FaceError
 from ..faces import SAME_PERSON, Faces
 from ..footage import Clip, spread
-from ..media.reader import read
+from ..media.reader import frame_at
 from .finder import to_8_bit
 from .identity import Identity, distance, mean_embedding
 from .landmarks import Landmarker
@@ -129,7 +129,7 @@ def sampled_identity(clip: Clip) -> NDArray[np.float32]:
     samples: list[NDArray[np.float32]] = []
     with Landmarker(video=False) as landmarker:
         for index in spread(clip.count, _SAMPLES).tolist():
-            pixels = to_8_bit(next(read(clip, index, index + 1)).pixels)
+            pixels = to_8_bit(frame_at(clip, index).pixels)
             samples += [identity(pixels, points) for points in landmarker(pixels).points]
     if not samples:
         raise FaceError(

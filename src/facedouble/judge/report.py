@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +16,8 @@ from ..faces import Faces
 from ..find.finder import to_8_bit
 from ..footage import Clip
 from ..geometry import FACE_OVAL, box_around
-from ..media.reader import read
-from ..project import atomic_file, save_json, save_png
+from ..media.reader import frame_at
+from ..project import atomic_file, save_json, save_png, without_nan
 from .measure import Judgement
 from .verdict import GOALS, Goal, lines
 
@@ -56,24 +55,19 @@ def write(
     )
     record = {
         "about": about,
-        "measures": {name: _plain(value) for name, value in asdict(found.measures).items()},
+        "measures": asdict(found.measures),
         "verdicts": [asdict(line) for line in lines(found.measures)],
         "frame": found.frame.tolist(),
-        "course": {name: [_plain(value) for value in values.tolist()] for name, values in found.course.items()},
+        "course": {name: values.tolist() for name, values in found.course.items()},
     }
-    save_json(folder / "report.json", record)
+    save_json(folder / "report.json", without_nan(record))
     with atomic_file(folder / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return folder / "report.html", contact
 
 
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _frame(clip: Clip, index: int) -> Picture:
-    return to_8_bit(next(read(clip, index, index + 1)).pixels)
+    return to_8_bit(frame_at(clip, index).pixels)
 
 
 def sheet(rows: Iterable[Sequence[Picture]], titles: Sequence[str], width_px: int = 360) -> Picture:

@@ -150,7 +150,7 @@ def _moved(side: data.Canvases, recipe: TrainRecipe, generator: torch.Generator)
     turn, shift = data.movement(recipe, generator)
     turn = turn * (1 + 0.15 * torch.randn(recipe.batch, 1, 1, generator=generator).clamp(-1, 1))
     rows = torch.randint(len(side), (recipe.batch,), generator=generator)
-    return data.sample(side.pixels[rows].float() / 255, data.grid(turn, 2 * shift, side))
+    return data.sample(side.pixels[rows, :6].float() / 255, data.grid(turn, 2 * shift, side))
 
 
 def _placed(things: Tensor, count: int, generator: torch.Generator) -> Tensor:

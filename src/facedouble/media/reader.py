@@ -83,6 +83,11 @@ def probe(path: Path, sizes_may_differ: bool = False) -> Clip:
         )
 
 
+def frame_at(clip: Clip, index: int) -> Frame:
+    """One frame, decoded from the nearest point before it. Raises InputError as `read`."""
+    return next(read(clip, index, index + 1))
+
+
 def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
     """Yield the frames `start` .. `stop` (half-open; None: to the end) of `clip` in order, upright, with their times.
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from ..curate import aside, give, nudge
 from ..curate.aside import NOT_THEM
 from ..curate.collect import png
-from ..curate.faceset import FaceSet
+from ..curate.faceset import FaceSet, plain_name
 from ..curate.nudge import Nudge
 from ..curate.order import ORDERS, order
 from ..curate.origin import Origin, rows_at
 from ..curate.part import orientations
 from ..curate.prune import REASONS, choose
 from ..curate.quality import MEASURES, Looks, Quality, in_crop, quality_of
+from ..curate.similar import DUPLICATE
 from ..errors import FacedoubleError, FaceError, InputError, OutputError
 from ..geometry import (
     FACE_OVAL,
@@ -133,9 +134,7 @@ class Desk:
         """`about`'s rows in one of the orders of curate.order, and what puts each there; `to` is a row (similarity)."""
         if by not in ORDERS or (by == "similarity") != (to is not None):
             raise InputError(f"there is no order {by!r}, or it was not said to which face.")
-        limit = REASONS["duplicates"].limit
-        assert limit is not None
-        found = order(self._faces, self._measures(), by, None if to is None else self._faces.crop[to], limit)
+        found = order(self._faces, self._measures(), by, None if to is None else self._faces.crop[to], DUPLICATE)
         return found.rows.tolist(), [label.removeprefix(by) for label in found.labels]
 
     def doubts(self) -> dict[str, list[int]]:
@@ -323,7 +322,7 @@ def _files(faces: FaceSet) -> dict[int, list[Path]]:
     found = {row: [Path("crops", name) for name in names] for row, names in faces.picture_names().items()}
     row_of = {name: row for row, name in enumerate(faces.crop) if name and row not in found}
     for file in aside.pictures(faces.path):
-        if (row := row_of.get(file.name.rpartition("_")[2])) is not None:
+        if (row := row_of.get(plain_name(file.name))) is not None:
             found.setdefault(row, []).append(file)
     return found
 

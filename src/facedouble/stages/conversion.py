@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from ..find.search import search
 from ..footage import Clip, Frame
 from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
-from ..learn.model import SIDES
+from ..learn.model import SIDES, Network
+from ..learn.occlusion import Occlusion
 from ..media.flow import ordered_map
 from ..media.reader import probe, read
 from ..media.writer import open_writer
@@ -48,15 +49,45 @@ class Converted:
     path: Path
 
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model, loaded to convert with."""
+
+    model: Path
+    network: Network
+    trained: Trained
+    state: checkpoint.State
+    before: Occlusion | None
+    """what stands before a face, if the model has learned it"""
+
+    @classmethod
+    def of(cls, model: Path, device: Device) -> Self:
+        """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
+        must stop the work before it begins, not after."""
+        place = torch.device(device.name)
+        network, trained, state = checkpoint.load(model, place)
+        for side in SIDES:
+            consent.check(trained.consents[side], dt.date.today())
+        certificate.signing_identity()
+        before = occlusion.load(model)
+        return cls(model, network, trained, state, None if before is None else before.to(place))
+
+    def swapper(self, recipe: ConvertRecipe) -> Swapper:
+        return Swapper(self.network, self.trained.recipe, recipe, self.before)
+
+    def unlearned(self) -> Note:
+        """To be said where `before` is missing and wanted."""
+        return Note(
+            f"{self.model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble "
+            "train` with the same settings teaches it"
+        )
+
+
 def convert(
     clip_path: Path, model: Path, out: Path, recipe: ConvertRecipe, device: Device, workers: int
 ) -> Generator[Event, None, Converted]:
     """Put B's face on A's in a clip; the output is signed as AI-altered before it gets its name."""
-    place = torch.device(device.name)
-    network, trained, state = checkpoint.load(model, place)
-    for side in SIDES:
-        consent.check(trained.consents[side], dt.date.today())
-    certificate.signing_identity()  # an unusable key must stop the work before it begins, not after
+    opened = Opened.of(model, device)
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
@@ -68,13 +99,12 @@ def convert(
             _remove(encoding)
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
-    faces = yield from faces_of_a(clip, trained, out, workers)
+    faces = yield from faces_of_a(clip, opened.trained, out, workers)
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
     acting = faces.acting()
-    before = occlusion.load(model)
-    if before is None and recipe.occlusion == "keep":
-        yield Note(unlearned(model))
-    swapper = Swapper(network, trained.recipe, recipe, None if before is None else before.to(place))
+    if opened.before is None and recipe.occlusion == "keep":
+        yield opened.unlearned()
+    swapper = opened.swapper(recipe)
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 
@@ -98,20 +128,13 @@ def convert(
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
                         yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
             refuse_explicit(check, probe(encoding), out.name)
-            sign(encoding, out, clip, model, trained, recipe, faces)
+            sign(encoding, out, clip, opened, recipe, faces)
     finally:
         _remove(encoding)
     yield Finished(
-        out, f"{len(faces)} of {clip.count} frames converted, after {state.seconds / 60:.1f} minutes of training"
+        out, f"{len(faces)} of {clip.count} frames converted, after {opened.state.seconds / 60:.1f} minutes of training"
     )
     return Converted(clip, faces, out)
-
-
-def unlearned(model: Path) -> str:
-    return (
-        f"{model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble train` "
-        "with the same settings teaches it"
-    )
 
 
 def _remove(path: Path) -> None:
@@ -149,9 +172,9 @@ def faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generat
     return faces
 
 
-def sign(
-    encoding: Path, out: Path, clip: Clip, model: Path, trained: Trained, recipe: ConvertRecipe, faces: Faces
-) -> None:
+def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertRecipe, faces: Faces) -> None:
+    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger."""
+    trained = opened.trained
     learned = [
         (role, source)
         for role, side in (("source", "b"), ("training", "a"))
@@ -172,7 +195,7 @@ def sign(
             credential.Person(trained.people[side], trained.consents[side].id, role)
             for side, role in (("a", "target"), ("b", "source"))
         ],
-        model_sha256=checkpoint.weights_sha256(model),
+        model_sha256=checkpoint.weights_sha256(opened.model),
         changed_frames=_ranges(faces.frame),
         recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
     )

@@ -37,9 +37,8 @@ def extract(
     """Make a face set of the one person meant in one or more clips; without an `example` picture, the first clip says
     who that is. Goes on with an earlier, unfinished run into the same folder."""
     consent.check(record, dt.date.today())
-    clips = [
-        probe(path, sizes_may_differ=True) for path in clip_paths
-    ]  # all must be fit before hours go into the first
+    # All must be fit before hours go into the first.
+    clips = [probe(path, sizes_may_differ=True) for path in clip_paths]
     for number, clip in enumerate(clips):
         clip.stretches(recipe.ranges)
         if same := [other.path for other in clips[:number] if other.sha256 == clip.sha256]:

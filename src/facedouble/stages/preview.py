@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Generator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,23 +13,19 @@ from numpy.typing import NDArray
 
 from ..device import Device
 from ..errors import FaceError, InputError
-from ..events import Event, Finished, Note
+from ..events import Event, Finished
 from ..faces import SAME_PERSON, Faces
 from ..find.finder import to_8_bit
 from ..find.identity import Identity, distance
 from ..find.landmarks import Landmarker
 from ..footage import Clip, Frame
 from ..geometry import box_around
-from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
-from ..learn.model import SIDES
-from ..media.reader import probe, read
+from ..media.reader import frame_at, probe
 from ..project import output_errors, save_png
-from ..provenance import certificate, consent
 from ..provenance.content import ContentCheck
 from ..recipes import ConvertRecipe
-from ..swap.face import Swapper
-from .conversion import known_faces, sign, unlearned
+from .conversion import Opened, known_faces, sign
 
 _MOST_PEOPLE = 4
 _AROUND = 0.3
@@ -55,26 +50,21 @@ def preview(
     """
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: a preview is a PNG. Give it a name that ends in .png.")
-    place = torch.device(device.name)
-    network, trained, _ = checkpoint.load(model, place)
-    for side in SIDES:
-        consent.check(trained.consents[side], dt.date.today())
-    certificate.signing_identity()  # an unusable key must stop the work before it begins, not after
+    opened = Opened.of(model, device)
     clip = probe(clip_path)
-    frames = [next(iter(read(clip, index, index + 1))) for index in map(clip.index_at, moments)]
+    frames = [frame_at(clip, clip.index_at(moment)) for moment in moments]
     check = ContentCheck()
     check.refuse_explicit(((frame.index, to_8_bit(frame.pixels)) for frame in frames), clip_path.name)
-    before = occlusion.load(model)
-    if before is None:
-        yield Note(unlearned(model))
+    if opened.before is None:
+        yield opened.unlearned()
     torch.set_num_threads(device.threads)
-    faces = _faces_of_a(clip, frames, trained)
+    faces = _faces_of_a(clip, frames, opened.trained)
+    swappers = [opened.swapper(recipe) for recipe in recipes.values()]
     acting, rows = faces.acting(), []
     for row, frame in enumerate(frames):
         window = _window(faces.points[row], clip.size)
         stills = [to_8_bit(frame.pixels)[window]]
-        for recipe in recipes.values():
-            swapper = Swapper(network, trained.recipe, recipe, None if before is None else before.to(place))
+        for swapper in swappers:
             pixels, _ = swapper(frame.pixels, faces.points[row], acting[row])
             stills.append(to_8_bit(pixels)[window])
         rows.append((f"{float(clip.time(frame.index)):.2f} s, frame {frame.index}", stills))
@@ -84,7 +74,7 @@ def preview(
     try:
         with output_errors(out):
             save_png(unsigned, sheet)
-            sign(unsigned, out, clip, model, trained, next(iter(recipes.values())), faces)
+            sign(unsigned, out, clip, opened, next(iter(recipes.values())), faces)
     finally:
         unsigned.unlink(missing_ok=True)
     yield Finished(out, f"{len(frames)} frames of {clip.path.name}, {len(recipes)} choices of settings")
@@ -92,27 +82,32 @@ def preview(
 
 
 def _faces_of_a(clip: Clip, frames: Sequence[Frame], trained: Trained) -> Faces:
-    """A's face in each frame: from A's face set where it knows the clip, else found in the frame alone."""
+    """A's face in each frame: from A's face set where it knows the clip, else found in the frame alone. Raises
+    FaceError where there is none."""
     known = known_faces(clip, trained)
-    row_of = {} if known is None else {int(index): row for row, index in enumerate(known.frame)}
+    if known is None:
+        found = _found_alone(frames, np.array(trained.identity["a"], np.float32))
+    else:
+        found = [known[known.frame == frame.index] for frame in frames]
+    for frame, face in zip(frames, found, strict=True):
+        if not len(face):
+            raise FaceError(
+                f"{clip.path}: {trained.people['a']} is not seen in frame {frame.index}. Choose another --at."
+            )
+    return Faces.join(found)
+
+
+def _found_alone(frames: Sequence[Frame], wanted: NDArray[np.float32]) -> list[Faces]:
+    """Of each frame the face that is most like the `wanted` descriptor (128,), or none."""
     found, identity = [], Identity()
     with Landmarker(video=False, max_people=_MOST_PEOPLE) as landmarker:
         for frame in frames:
-            if known is not None and frame.index in row_of:
-                found.append(known[[row_of[frame.index]]])
-                continue
             pixels = to_8_bit(frame.pixels)
-            seen = landmarker(pixels)
-            alike = [identity(pixels, points) for points in seen.points]
-            away = distance(np.array(alike), np.array(trained.identity["a"], np.float32)) if alike else np.ones(1)
-            if known is not None or away.min() > SAME_PERSON:
-                raise FaceError(
-                    f"{clip.path}: {trained.people['a']} is not seen in frame {frame.index}. Choose another --at."
-                )
-            one = seen[[int(away.argmin())]]
-            one.frame[:] = frame.index
-            found.append(one)
-    return Faces.join(found)
+            seen = landmarker(pixels, frame.index)
+            away = [float(distance(identity(pixels, points), wanted)[0]) for points in seen.points]
+            alike = bool(away) and min(away) <= SAME_PERSON
+            found.append(seen[[int(np.argmin(away))]] if alike else Faces.empty())
+    return found
 
 
 def _window(points: NDArray[Any], size: tuple[int, int]) -> tuple[slice, slice]:

@@ -67,9 +67,9 @@ class Swapper:
         if self.occlusion is None or self.recipe.occlusion == "cover":
             return np.ones(size[::-1], np.float32)
         covered, to_crop = self.occlusion.covered(pixels, points)
-        to_region = invert(to_crop)
-        to_region[:, 2] -= box[:2]
-        there = cv2.warpAffine(covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        there = cv2.warpAffine(
+            covered, _to_region(to_crop, box), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         # An edge is as sharp as the mask can tell, not as soft as its doubts.
         return np.asarray(1 - np.clip((there - 0.3) / 0.4, 0, 1), np.float32)
 
@@ -82,6 +82,13 @@ def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple
     low = np.maximum(np.maximum(corners.min(0), oval.min(0) - margin), 0)
     high = np.minimum(np.minimum(corners.max(0), oval.max(0) + margin), np.array(shape[1::-1]) - 1)
     return int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1
+
+
+def _to_region(to_crop: NDArray[Any], box: Box) -> NDArray[Any]:
+    """(2, 3) from a crop's px to those of `box`."""
+    back = invert(to_crop)
+    back[:, 2] -= box[:2]
+    return back
 
 
 def _into_region(
@@ -97,8 +104,7 @@ def _into_region(
 
     size = (box[2] - box[0], box[3] - box[1])
     moved = (points - np.array(box[:2])).astype(np.float32)
-    to_region = invert(to_crop)
-    to_region[:, 2] -= box[:2]
+    to_region = _to_region(to_crop, box)
     warped = cv2.warpAffine(face, to_region, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     learned = cv2.warpAffine(
         mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
