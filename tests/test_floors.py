@@ -18,13 +18,17 @@ FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
-    "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
+    "find": [
+        "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person",
+    ],
     "curate": [
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
-    "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
-    "swap": ["predict", "colour", "blend", "face", "label"],
+    "learn": [
+        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "detail", "score", "checkpoint", "train",
+    ],
+    "swap": ["predict", "colour", "blend", "fit", "face", "label"],
     "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],

@@ -161,7 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--compare", action="append", default=[], metavar="NAME=A,B",
-        help="a column for each of these: colour=none,reinhard, blend=..., occlusion=...; several make all couples",
+        help="a column for each of these: colour=none,reinhard, blend=..., occlusion=..., fit=..., grain=...; several "
+        "make all couples",
     )  # fmt: skip
     preview.add_argument(
         "-o", "--output", type=_named, default=Path("preview.png"), help="a PNG, signed (default: %(default)s)"
@@ -406,6 +407,15 @@ def _mixing_options(group: Any) -> None:
     group.add_argument(
         "--occlusion", default="keep", choices=["keep", "cover"],
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--fit", default="sharpen", choices=["sharpen", "none"],
+        help="where the face comes out smoother than the picture around it: sharpen edges and add the source's own "
+        "skin detail, or leave it (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--grain", default="keep", choices=["keep", "none"],
+        help="the plate's grain on the new face too, or none (default: %(default)s)",
     )  # fmt: skip
 
 

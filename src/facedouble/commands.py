@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .provenance.consent import ConsentRecord
     from .recipes import TrainRecipe, Until
 
+_MIXING = ("colour", "blend", "occlusion", "fit", "grain")
+"""options of how the face is laid into the plate, which a preview can compare"""
+
 
 def _until(options: argparse.Namespace) -> Until:
     from .recipes import Until
@@ -131,7 +134,8 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label)
+    names = ("codec", "crf", *_MIXING, "label")
+    return ConvertRecipe(**{name: getattr(options, name) for name in names})
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
@@ -216,14 +220,14 @@ def preview(options: argparse.Namespace, _stopped: Flag) -> None:
     columns: list[list[tuple[str, str]]] = []
     for text in options.compare:
         name, equals, values = text.partition("=")
-        if name not in ("colour", "blend", "occlusion") or not equals or name in {row[0][0] for row in columns}:
+        if name not in _MIXING or not equals or name in {row[0][0] for row in columns}:
             raise InputError(
-                f"--compare {text}: expected colour=, blend= or occlusion= once each, with values after it "
-                "(colour=none,reinhard)."
+                f"--compare {text}: expected {', '.join(f'{kind}=' for kind in _MIXING)} once each, with values after "
+                "it (colour=none,reinhard)."
             )
         columns.append([(name, value) for value in values.split(",")])
     choices = [dict(choice) for choice in product(*columns)]
-    own = {"colour": options.colour, "blend": options.blend, "occlusion": options.occlusion}
+    own = {name: getattr(options, name) for name in _MIXING}
     recipes = {
         ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
         for choice in choices

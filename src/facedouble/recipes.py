@@ -172,6 +172,11 @@ class ConvertRecipe(Recipe):
     """multiband or plain"""
     occlusion: str = "keep"
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
+    fit: str = "sharpen"
+    """where the face is smoother than the picture around it: sharpen (its edges, and B's own skin detail is added) or
+    none"""
+    grain: str = "keep"
+    """the plate's grain on the new face: keep or none"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
 
@@ -181,6 +186,8 @@ class ConvertRecipe(Recipe):
         _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
         _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
         _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
+        _check(self.fit in ("sharpen", "none"), f"fit {self.fit!r}: expected sharpen or none")
+        _check(self.grain in ("keep", "none"), f"grain {self.grain!r}: expected keep or none")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
 
 

@@ -34,6 +34,8 @@ class Mesh:
     """(898, 3) unit vectors out of the face, at angle 0"""
     areas: NDArray[np.float32]
     """(898,) cm2"""
+    texture: NDArray[np.float32]
+    """(468, 2) where each vertex lies in a picture of the whole surface laid flat, 0..1, x right, y down"""
 
     @classmethod
     def load(cls) -> Self:
@@ -44,7 +46,7 @@ class Mesh:
                 mesh = next(part for number, part in _fields(bundle.read(_MEMBER)) if number == _MESH)
             parts = list(_fields(mesh))
             numbers = np.frombuffer(b"".join(part for number, part in parts if number == _VERTICES), "<f4")
-            vertices = numbers.reshape(-1, _PER_VERTEX)[:, :3]
+            vertices, texture = np.split(numbers.reshape(-1, _PER_VERTEX), [3], axis=1)
             triangles = np.array([part for number, part in parts if number == _TRIANGLES]).reshape(-1, 3)
         except (OSError, KeyError, ValueError, IndexError, StopIteration, zipfile.BadZipFile) as error:
             raise MachineError(
@@ -53,7 +55,7 @@ class Mesh:
         first, second, third = vertices[triangles].transpose(1, 0, 2)
         cross = np.cross(second - first, third - first)
         length = np.linalg.norm(cross, axis=1)
-        return cls(vertices, triangles, cross / length[:, None], length / 2)
+        return cls(vertices, triangles, cross / length[:, None], length / 2, texture)
 
     def centres(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """(898, 2): the middles of the triangles between landmarks (478, 2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +23,14 @@ from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
 from ..find.person import pick
 from ..find.search import search
-from ..footage import Clip, Frame
+from ..footage import Clip, Frame, spread
 from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
+from ..learn.detail import Detail
 from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
 from ..media.flow import ordered_map
-from ..media.reader import probe, read
+from ..media.reader import frame_at, probe, read
 from ..media.writer import open_writer
 from ..project import output_errors, unfinished
 from ..provenance import certificate, consent, credential, ledger, xmp
@@ -38,6 +39,9 @@ from ..recipes import ConvertRecipe, ExtractRecipe
 from ..swap.face import Swapper
 from ..swap.label import START_S, Label, around
 from .work import refuse_explicit, work_folder
+
+_LOOKED_AT = 12
+"""frames by which the new faces are fitted to a clip"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Opened:
     state: checkpoint.State
     before: Occlusion | None
     """what stands before a face, if the model has learned it"""
+    detail: Detail | None
+    """B's fine skin detail, if the model has it"""
 
     @classmethod
     def of(cls, model: Path, device: Device) -> Self:
@@ -70,10 +76,12 @@ class Opened:
             consent.check(trained.consents[side], dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
-        return cls(model, network, trained, state, None if before is None else before.to(place))
+        return cls(model, network, trained, state, None if before is None else before.to(place), Detail.load(model))
 
-    def swapper(self, recipe: ConvertRecipe) -> Swapper:
-        return Swapper(self.network, self.trained.recipe, recipe, self.before)
+    def swapper(self, recipe: ConvertRecipe, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]) -> Swapper:
+        """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
+        swapper = Swapper(self.network, self.trained.recipe, recipe, self.before)
+        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.detail)
 
     def unlearned(self) -> Note:
         """To be said where `before` is missing and wanted."""
@@ -104,7 +112,10 @@ def convert(
     acting = faces.acting()
     if opened.before is None and recipe.occlusion == "keep":
         yield opened.unlearned()
-    swapper = opened.swapper(recipe)
+    some = spread(len(faces), _LOOKED_AT)
+    swapper = opened.swapper(
+        recipe, ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
+    )
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 

@@ -59,8 +59,9 @@ def preview(
         yield opened.unlearned()
     torch.set_num_threads(device.threads)
     faces = _faces_of_a(clip, frames, opened.trained)
-    swappers = [opened.swapper(recipe) for recipe in recipes.values()]
     acting, rows = faces.acting(), []
+    seen = list(zip(frames, faces.points, acting, strict=True))
+    swappers = [opened.swapper(recipe, seen) for recipe in recipes.values()]
     for row, frame in enumerate(frames):
         window = _window(faces.points[row], clip.size)
         stills = [to_8_bit(frame.pixels)[window]]

@@ -15,9 +15,10 @@ from ..device import Device
 from ..errors import ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, occlusion
+from ..learn import checkpoint, detail, occlusion
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
+from ..learn.detail import Detail
 from ..learn.model import SIDES
 from ..learn.train import train as train_network
 from ..project import output_errors
@@ -57,6 +58,7 @@ def train(
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
+    yield from _read_detail(model, sets["b"], stop)
     if stop():
         return model
     yield from train_network(model, sets, recipe, until, device, stop)
@@ -80,6 +82,20 @@ def _learn_occlusion(
             yield Progress("learning what stands before a face", step, recipe.occlusion_steps, "steps")
     with output_errors(model):
         occlusion.save(network, model)
+
+
+def _read_detail(model: Path, faces_b: FaceSet, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Once for a model: B's fine skin detail."""
+    if stop() or Detail.load(model) is not None:
+        return
+    for read in detail.read(faces_b):
+        if stop():
+            return
+        if isinstance(read, Detail):
+            with output_errors(model):
+                read.save(model)
+        else:
+            yield Progress("reading skin detail", read, detail.FACES, "faces")
 
 
 def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
+from ..learn.detail import Detail
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
+from .fit import Drawn, Fit
 from .predict import predict
 
 Box = tuple[int, int, int, int]
@@ -30,6 +33,21 @@ class Swapper:
     recipe: ConvertRecipe
     occlusion: Occlusion | None = None
     """what stands before the face, as the model knows it; none where it has not learned it"""
+    fit: Fit = field(default_factory=Fit)
+    """what the network's faces lack in this clip"""
+
+    def fitted(
+        self,
+        faces: Iterable[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]],
+        detail: Detail | None,
+    ) -> Self:
+        """Fitted to a clip by some of its faces: frames (H, W, 3), landmarks (478, 2) and what they do (54,). `detail`
+        is B's, as the model knows it."""
+        sharpen, grain = self.recipe.fit == "sharpen", self.recipe.grain == "keep"
+        if not sharpen and not grain:
+            return self
+        drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
+        return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain))
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
@@ -39,25 +57,40 @@ class Swapper:
 
         The box is half-open px; an empty one where the face lies outside the frame.
         """
-        size, most = self.trained.size_px, np.iinfo(pixels.dtype).max
-        to_crop = align(points, size, self.trained.coverage)
-        x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
-        if x1 - x0 < 8 or y1 - y0 < 8:
+        drawn, alpha, box = self.drawn(pixels, points, acting)
+        if drawn is None:
             return pixels, (0, 0, 0, 0)
-        crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
-        face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
-        bare = self._bare(pixels, points, box)
-        plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
-        face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
+        x0, y0, x1, y1 = box
+        most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
+        bare, face = self._bare(pixels, points, box), self.fit(drawn)
         if self.recipe.colour == "reinhard":
-            skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
+            skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
+        face = self.fit.grained(face, plate, moved)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
         touched = alpha * bare > 0
         result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
         return result, box
+
+    def drawn(
+        self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
+    ) -> tuple[Drawn | None, NDArray[np.float32], Box]:
+        """The face as the network draws it, its alpha (h, w), and the box of the frame they fill; None where the face
+        lies outside the frame. Arguments as above."""
+        size, most = self.trained.size_px, np.iinfo(pixels.dtype).max
+        to_crop, square = align(points, size, self.trained.coverage), size / self.trained.coverage
+        x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
+        if x1 - x0 < 8 or y1 - y0 < 8:
+            return None, np.zeros((0, 0), np.float32), box
+        crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
+        face, mask, points_b = predict(self.network, crop, apply(to_crop, points), acting, square)
+        plate = np.asarray(pixels[y0:y1, x0:x1] / np.float32(most), np.float32)
+        to_region = _to_region(to_crop, box)
+        face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
+        pixel = scale_of(to_region)
+        return Drawn(face, plate, points, apply(to_region, points_b), square * pixel, pixel), alpha, box
 
     def _bare(self, pixels: NDArray[Any], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
         """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""

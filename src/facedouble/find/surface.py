@@ -1,0 +1,93 @@
+"""The skin of a face laid flat, and laid back: the same point of a face at the same place, however it turns and acts.
+
+The flat picture is that of the canonical mesh's own texture coordinates (see mesh.Mesh.texture); inside each triangle
+the map is affine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .mesh import Mesh
+
+FLAT_PX = 512
+"""side of the flat picture: about 400 px a face square, so that crops of twice the usual size still fit in"""
+_VERTICES = 468
+
+
+class Surface:
+    """Between pictures of a face and its skin laid flat. Threads may share it."""
+
+    def __init__(self) -> None:
+        mesh = Mesh.load()
+        self._triangles = mesh.triangles
+        self._flat = (mesh.texture * (FLAT_PX - 1)).astype(np.float32)
+        self._extent = _extents(self._flat[self._triangles])
+        self._where = _drawn(self._flat[self._triangles], np.arange(len(self._triangles)), (FLAT_PX, FLAT_PX))
+
+    def flattened(self, picture: NDArray[Any], points: NDArray[np.float32]) -> NDArray[Any]:
+        """(512, 512, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
+        import cv2
+
+        corners = points[:_VERTICES][self._triangles]
+        x, y = _moved(self._where, _affine(self._flat[self._triangles], corners))
+        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+    def facing(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(512, 512): how many px of the picture a flat px is shown on, from landmarks (478, 2); 0 where it is turned
+        away, and outside the mesh."""
+        shown = np.maximum(_extents(points[:_VERTICES][self._triangles]) / self._extent, 0)
+        return np.asarray(np.where(self._where < 0, 0, shown[self._where]), np.float32)
+
+    def laid(self, flat: NDArray[Any], points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[Any]:
+        """(H, W, c): a flat picture (k, k, c), of any size k, on the face with landmarks (478, 2) in a picture of
+        `size` (width, height); 0 outside the face."""
+        import cv2
+
+        corners = points[:_VERTICES][self._triangles]
+        seen = np.nonzero(_extents(corners) > 0)[0]
+        where = _drawn(corners[seen], seen, size)
+        scale = (len(flat) - 1) / (FLAT_PX - 1)
+        x, y = _moved(where, _affine(corners, self._flat[self._triangles] * scale))
+        return np.asarray(cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+
+def _extents(corners: NDArray[Any]) -> NDArray[np.float32]:
+    """(t,) signed areas of triangles (t, 3, 2); those that look at the camera have one sign, as the flat ones have."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray((first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1]) / 2, np.float32)
+
+
+def _drawn(corners: NDArray[Any], names: NDArray[Any], size: tuple[int, int]) -> NDArray[np.int32]:
+    """(H, W) which of the triangles (t, 3, 2) a px lies in, by its name; -1 in none."""
+    import cv2
+
+    drawn = np.full(size[::-1], -1, np.int32)
+    for name, triangle in zip(names.tolist(), np.round(corners * 16).astype(np.int32), strict=True):
+        cv2.fillConvexPoly(drawn, triangle, name, cv2.LINE_8, 4)
+    return drawn
+
+
+def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
+    """(t, 2, 3): what takes each triangle (t, 3, 2) to its goal; where it has no area, to its goal's first corner."""
+    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], 2).astype(np.float64)
+    wanted = np.stack([goals[:, 1] - goals[:, 0], goals[:, 2] - goals[:, 0]], 2)
+    flat = np.abs(np.linalg.det(edges)) < 1e-6
+    edges[flat] = np.eye(2)
+    linear = wanted @ np.linalg.inv(edges)
+    linear[flat] = 0
+    shift = goals[:, 0] - (linear @ corners[:, 0, :, None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], 2).astype(np.float32)
+
+
+def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y (H, W) that each px goes to by its triangle's map; far outside where it is in none."""
+    nowhere = np.full((1, 2, 3), -1e4, np.float32)
+    chosen = np.concatenate([maps, nowhere])[where]
+    rows, columns = (np.arange(side, dtype=np.float32) for side in where.shape)
+    x = chosen[..., 0, 0] * columns + chosen[..., 0, 1] * rows[:, None] + chosen[..., 0, 2]
+    y = chosen[..., 1, 0] * columns + chosen[..., 1, 1] * rows[:, None] + chosen[..., 1, 2]
+    return x, y

@@ -1,0 +1,192 @@
+"""The new face made as fine as the picture around it: B's own skin detail, the plate's grain, and edges as sharp.
+
+A network that minimises mean error, and draws 96 px where the frame has 200, leaves a smooth face in a crisp picture.
+What it leaves out is of three kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.detail).
+Grain and compression noise are the plate's, and change from frame to frame as the plate's do. Edges of eyes, brows and
+lips it draws at the right place, only too softly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..find.mask import face_mask, feature_mask, skin_mask
+from ..find.surface import FLAT_PX, Surface
+from ..geometry import FACE_OVAL
+from ..learn.detail import COARSEST, Detail, fine
+
+_FLAT_SQUARE_PX = 400
+"""about how many px of the flat skin a face square has"""
+_NEARBY_PX = 40
+_SURE = 1e-6
+_LEAST_PX = 50
+_GRAIN_PX, _OUTLIER = 1.5, 3.0
+_AWAY = 0.25
+"""of the face's width, up or down, where an eye, a brow or the mouth finds skin"""
+_MOST_SHARPENED = 0.7
+"""beyond it edges get bright and dark rims"""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A face as the network drew it, in a part of the frame."""
+
+    face: NDArray[np.float32]
+    """(h, w, 3) 0..1"""
+    plate: NDArray[np.float32]
+    """(h, w, 3) 0..1, what the frame shows there"""
+    points: NDArray[np.float32]
+    """(478, 2) A's landmarks"""
+    points_b: NDArray[np.float32]
+    """(478, 2) those of the face that was drawn"""
+    square_px: float
+    """width of a face square here"""
+    pixel: float
+    """of the network's picture, in px here"""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a clip's faces lack. Threads may share it."""
+
+    sharpened: float = 0.0
+    """how much of the network's finest octave is added once more"""
+    levels: tuple[NDArray[np.float32], ...] = ()
+    """B's skin detail that the network does not draw, as in learn.detail: 512 px, 256 px and so on"""
+    surface: Surface | None = None
+    grain: float = 0.0
+    """what part of the plate's grain the faces lack"""
+
+    @classmethod
+    def measured(cls, drawn: Iterable[Drawn], detail: Detail | None, sharpen: bool, grain: bool) -> Self:
+        """From some of the clip's faces, as the network draws them by itself; `detail` is B's, if it is to be added."""
+        surface = Surface() if detail is not None else None
+        edges: list[float] = []
+        smooth: list[float] = []
+        flats, weights = [], []
+        for one in drawn:
+            lack = _lack_of_edges(one) if sharpen else 0.0
+            edges.append(lack)
+            smooth.append(_lack_of_grain(one, lack) if grain else 0.0)
+            if surface is not None:
+                ratio, skin = fine(one.face, one.points_b, COARSEST * one.square_px)
+                flats.append(surface.flattened(ratio, one.points_b))
+                weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
+        levels = () if detail is None else _levels(_missing(detail, flats, weights))
+        return cls(_middle(edges), levels, surface, _middle(smooth))
+
+    def __call__(self, drawn: Drawn) -> NDArray[np.float32]:
+        """The face (h, w, 3), sharpened and with B's skin detail."""
+        face = _sharpened(drawn, self.sharpened)
+        if self.surface is not None:
+            # The level of which a px here shows one or two px.
+            level = int(np.clip(np.log2(_FLAT_SQUARE_PX / drawn.square_px), 0, len(self.levels) - 1))
+            ratio = self.surface.laid(self.levels[level], drawn.points_b, (face.shape[1], face.shape[0]))
+            face = face * np.exp(ratio)
+        return np.asarray(np.clip(face, 0, 1), np.float32)
+
+    def grained(
+        self, face: NDArray[np.float32], plate: NDArray[np.float32], points: NDArray[Any]
+    ) -> NDArray[np.float32]:
+        """`face` with the grain of `plate`, both (h, w, 3) 0..1, read where landmarks (478, 2) of A show skin.
+
+        What stands out of the grain by far - a mole, an edge - is A's, and is cut off; eyes, brows and mouth get the
+        grain of skin nearby.
+        """
+        import cv2
+
+        skin = _skin(plate, points)
+        if not self.grain or not skin.any():
+            return face
+        width = float(np.ptp(points[FACE_OVAL, 0]))
+        noise = plate - cv2.GaussianBlur(plate, (0, 0), _GRAIN_PX)
+        most = _OUTLIER / 0.6745 * np.median(np.abs(noise[skin]), axis=0)
+        noise = np.clip(noise, -most, most)
+        known, grain = skin, noise
+        for away in (_AWAY, -_AWAY):
+            shift = round(away * width)
+            there = ~known & np.roll(skin, shift, 0)
+            grain = np.where(there[..., None], np.roll(noise, shift, 0), grain)
+            known = known | there
+        return np.asarray(np.clip(face + self.grain * np.where(known[..., None], grain, 0), 0, 1), np.float32)
+
+
+def _middle(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.median(known)) if known else 0.0
+
+
+def _lack_of_edges(drawn: Drawn) -> float:
+    """How much of the finest octave that the network has is to be added to the drawn eyes, brows and mouth, for them to
+    have as much as the plate's; nan where they are too small to tell."""
+    import cv2
+
+    size = (drawn.face.shape[1], drawn.face.shape[0])
+    spreads = []
+    for picture, points in ((drawn.plate, drawn.points), (drawn.face, drawn.points_b)):
+        area = feature_mask(points, size) > 127
+        if area.sum() < _LEAST_PX:
+            return math.nan
+        octave = picture - cv2.GaussianBlur(picture, (0, 0), drawn.pixel)
+        spreads.append(float(octave[area].std()))
+    return min(max(spreads[0] / max(spreads[1], 1e-6) - 1, 0), _MOST_SHARPENED)
+
+
+def _lack_of_grain(drawn: Drawn, sharpened: float) -> float:
+    """What part of the plate's grain the skin of the drawn face is to be given, for it to have as much in the finest
+    octave; nan where there is too little skin to tell. Independent variances add."""
+    import cv2
+
+    spreads = []
+    for picture, points in ((drawn.plate, drawn.points), (_sharpened(drawn, sharpened), drawn.points_b)):
+        skin = _skin(picture, points)
+        if skin.sum() < _LEAST_PX:
+            return math.nan
+        fine_part = picture - cv2.GaussianBlur(picture, (0, 0), _GRAIN_PX)
+        spreads.append(float(np.median(np.abs(fine_part[skin]))))
+    return math.sqrt(max(0, 1 - (spreads[1] / max(spreads[0], 1e-6)) ** 2))
+
+
+def _sharpened(drawn: Drawn, amount: float) -> NDArray[np.float32]:
+    import cv2
+
+    if not amount > 0:  # nan as well
+        return drawn.face
+    soft = cv2.GaussianBlur(drawn.face, (0, 0), drawn.pixel)
+    return np.asarray(np.clip(drawn.face + amount * (drawn.face - soft), 0, 1), np.float32)
+
+
+def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.bool_]:
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(skin_mask(points, size, face_mask(points, size)) > 127)
+
+
+def _missing(
+    detail: Detail, flats: list[NDArray[np.float32]], weights: list[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The detail (512, 512, 3) less what the mean of the drawn faces has of it already: by regression, place by place,
+    so that what it has besides - A's light, a crease - counts for nothing."""
+    import cv2
+
+    if not flats:
+        return detail.ratio
+    total = np.maximum(np.sum(weights, axis=0), 1e-6)[..., None]
+    mean = np.sum([flat * weight[..., None] for flat, weight in zip(flats, weights, strict=True)], axis=0) / total
+    both, own = (cv2.GaussianBlur((part * detail.ratio).sum(2), (0, 0), _NEARBY_PX) for part in (mean, detail.ratio))
+    there = np.clip(both / (own + _SURE), 0, 1)
+    return np.asarray(detail.ratio * (1 - there[..., None]), np.float32)
+
+
+def _levels(flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    import cv2
+
+    levels = [flat]
+    while len(levels[-1]) > FLAT_PX // 16:
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
+    return tuple(levels)
