@@ -37,6 +37,7 @@ SMALL = TrainRecipe.of(
     mixed_precision=False,
     score_every_s=1e9,
     occlusion_steps=0,
+    skin_faces=0,
 )
 """trains in seconds, and is good for nothing else"""
 

@@ -26,7 +26,7 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "detail", "score", "checkpoint", "train",
+        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "checkpoint", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "face", "label"],
     "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],

@@ -119,6 +119,8 @@ class TrainRecipe(Recipe):
     flip: bool = False
     occlusion_steps: int = 300
     """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
+    skin_faces: int = 32
+    """how many of B's faces are read for fine skin detail (learn.skin); 0: none of it"""
     seed: int = 1
     save_every_s: float = 120
     score_every_s: float = 60
@@ -144,6 +146,7 @@ class TrainRecipe(Recipe):
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
+        _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 

@@ -26,9 +26,9 @@ from ..find.search import search
 from ..footage import Clip, Frame, spread
 from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
-from ..learn.detail import Detail
 from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
+from ..learn.skin import SkinDetail
 from ..media.flow import ordered_map
 from ..media.reader import frame_at, probe, read
 from ..media.writer import open_writer
@@ -63,7 +63,7 @@ class Opened:
     state: checkpoint.State
     before: Occlusion | None
     """what stands before a face, if the model has learned it"""
-    detail: Detail | None
+    detail: SkinDetail | None
     """B's fine skin detail, if the model has it"""
 
     @classmethod
@@ -76,7 +76,7 @@ class Opened:
             consent.check(trained.consents[side], dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
-        return cls(model, network, trained, state, None if before is None else before.to(place), Detail.load(model))
+        return cls(model, network, trained, state, None if before is None else before.to(place), SkinDetail.load(model))
 
     def swapper(self, recipe: ConvertRecipe, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]) -> Swapper:
         """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""

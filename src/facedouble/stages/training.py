@@ -15,11 +15,11 @@ from ..device import Device
 from ..errors import ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, detail, occlusion
+from ..learn import checkpoint, occlusion, skin
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
-from ..learn.detail import Detail
 from ..learn.model import SIDES
+from ..learn.skin import SkinDetail
 from ..learn.train import train as train_network
 from ..project import output_errors
 from ..provenance import consent
@@ -58,7 +58,7 @@ def train(
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
-    yield from _read_detail(model, sets["b"], stop)
+    yield from _read_skin(model, sets["b"], recipe.skin_faces, stop)
     if stop():
         return model
     yield from train_network(model, sets, recipe, until, device, stop)
@@ -84,18 +84,18 @@ def _learn_occlusion(
         occlusion.save(network, model)
 
 
-def _read_detail(model: Path, faces_b: FaceSet, stop: Callable[[], bool]) -> Iterator[Event]:
+def _read_skin(model: Path, faces_b: FaceSet, most: int, stop: Callable[[], bool]) -> Iterator[Event]:
     """Once for a model: B's fine skin detail."""
-    if stop() or Detail.load(model) is not None:
+    if not most or SkinDetail.load(model) is not None:
         return
-    for read in detail.read(faces_b):
+    for read in skin.read(faces_b, most):
         if stop():
             return
-        if isinstance(read, Detail):
+        if isinstance(read, SkinDetail):
             with output_errors(model):
                 read.save(model)
         else:
-            yield Progress("reading skin detail", read, detail.FACES, "faces")
+            yield Progress("reading skin detail", read, most, "faces")
 
 
 def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:

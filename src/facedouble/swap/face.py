@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
-from ..learn.detail import Detail
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
+from ..learn.skin import SkinDetail
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
@@ -39,7 +39,7 @@ class Swapper:
     def fitted(
         self,
         faces: Iterable[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]],
-        detail: Detail | None,
+        detail: SkinDetail | None,
     ) -> Self:
         """Fitted to a clip by some of its faces: frames (H, W, 3), landmarks (478, 2) and what they do (54,). `detail`
         is B's, as the model knows it."""

@@ -1,7 +1,7 @@
 """The new face made as fine as the picture around it: B's own skin detail, the plate's grain, and edges as sharp.
 
 A network that minimises mean error, and draws 96 px where the frame has 200, leaves a smooth face in a crisp picture.
-What it leaves out is of three kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.detail).
+What it leaves out is of three kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.skin).
 Grain and compression noise are the plate's, and change from frame to frame as the plate's do. Edges of eyes, brows and
 lips it draws at the right place, only too softly.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..find.mask import face_mask, feature_mask, skin_mask
 from ..find.surface import FLAT_PX, Surface
 from ..geometry import FACE_OVAL
-from ..learn.detail import COARSEST, Detail, fine
+from ..learn.skin import COARSEST, SkinDetail, fine
 
 _FLAT_SQUARE_PX = 400
 """about how many px of the flat skin a face square has"""
@@ -58,13 +58,13 @@ class Fit:
     sharpened: float = 0.0
     """how much of the network's finest octave is added once more"""
     levels: tuple[NDArray[np.float32], ...] = ()
-    """B's skin detail that the network does not draw, as in learn.detail: 512 px, 256 px and so on"""
+    """B's skin detail that the network does not draw, as in learn.skin: 512 px, 256 px and so on"""
     surface: Surface | None = None
     grain: float = 0.0
     """what part of the plate's grain the faces lack"""
 
     @classmethod
-    def measured(cls, drawn: Iterable[Drawn], detail: Detail | None, sharpen: bool, grain: bool) -> Self:
+    def measured(cls, drawn: Iterable[Drawn], detail: SkinDetail | None, sharpen: bool, grain: bool) -> Self:
         """From some of the clip's faces, as the network draws them by itself; `detail` is B's, if it is to be added."""
         surface = Surface() if detail is not None else None
         edges: list[float] = []
@@ -168,7 +168,7 @@ def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.bool
 
 
 def _missing(
-    detail: Detail, flats: list[NDArray[np.float32]], weights: list[NDArray[np.float32]]
+    detail: SkinDetail, flats: list[NDArray[np.float32]], weights: list[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """The detail (512, 512, 3) less what the mean of the drawn faces has of it already: by regression, place by place,
     so that what it has besides - A's light, a crease - counts for nothing."""

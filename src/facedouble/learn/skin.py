@@ -27,8 +27,6 @@ from ..project import atomic_file
 
 COARSEST = 0.024
 """of a face square: the spread of the blur that detail is told from. A network's picture of 96 px has two px in it"""
-FACES = 48
-"""at most as many are read"""
 _ROUNDS = 2
 _SMOOTH_PX = 12
 _FARTHEST_PX = 6
@@ -40,7 +38,7 @@ _SKIN_WITHIN = 20.0
 
 
 @dataclass(frozen=True, eq=False)
-class Detail:
+class SkinDetail:
     ratio: NDArray[np.float32]
     """(512, 512, 3) on the flat skin: natural logarithm of the light at a point over that around it; 0 where unknown"""
     finest: float
@@ -49,7 +47,7 @@ class Detail:
     def save(self, model: Path) -> None:
         from safetensors.numpy import save_file
 
-        with atomic_file(model / "detail.safetensors") as temporary:
+        with atomic_file(model / "skin.safetensors") as temporary:
             finest = np.array([self.finest], np.float32)
             save_file({"ratio": self.ratio.astype(np.float16), "finest": finest}, temporary)
 
@@ -59,7 +57,7 @@ class Detail:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        file = model / "detail.safetensors"
+        file = model / "skin.safetensors"
         if not file.is_file():
             return None
         try:
@@ -74,12 +72,15 @@ class Detail:
         return cls(ratio, finest)
 
 
-def read(faces: FaceSet) -> Iterator[int | Detail]:
-    """Yields how many of the faces are looked at, then the Detail. Raises FaceError for a crop that cannot be read."""
+def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
+    """Looks at `most` faces of the set, or all if there are fewer: yields how many it has seen, then the SkinDetail.
+
+    Raises FaceError for a crop that cannot be read.
+    """
     import cv2
 
     rows = faces.rows_with_crops()
-    rows = rows[spread(len(rows), FACES)]
+    rows = rows[spread(len(rows), most)]
     surface = Surface()
     flats, weights = [], []
     for row in rows:
@@ -93,7 +94,7 @@ def read(faces: FaceSet) -> Iterator[int | Detail]:
         flats.append(surface.flattened(ratio, points).astype(np.float16))
         weights.append(worth.astype(np.float32))
         yield len(flats)
-    yield Detail(_together(flats, weights), faces.recipe.coverage / faces.recipe.size_px)
+    yield SkinDetail(_together(flats, weights), faces.recipe.coverage / faces.recipe.size_px)
 
 
 def fine(

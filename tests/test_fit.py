@@ -1,0 +1,246 @@
+"""What a network's smooth face is given: skin laid flat and back, B's detail, the plate's grain, sharper edges."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facedouble import stages
+from facedouble.curate.faceset import FaceSet
+from facedouble.errors import ModelError
+from facedouble.find.crop import sharpness
+from facedouble.find.mask import face_mask, skin_mask
+from facedouble.find.mesh import Mesh
+from facedouble.find.surface import FLAT_PX, Surface
+from facedouble.geometry import FACE_OVAL, apply
+from facedouble.learn import skin
+from facedouble.learn.skin import COARSEST, SkinDetail, fine
+from facedouble.media.reader import frame_at, probe
+from facedouble.recipes import ConvertRecipe, Until
+from facedouble.stages.conversion import Opened
+from facedouble.swap.fit import Drawn, Fit
+from support import CPU, SMALL, run
+
+CHEEK = 50
+"""a vertex of the mesh"""
+
+
+@pytest.fixture(scope="module")
+def surface() -> Surface:
+    return Surface()
+
+
+def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A crop (128, 128, 3) 0..1, and the landmarks (478, 2) in it."""
+    return faces.read_crop(row).astype(np.float32) / 255, apply(faces.transform[row], faces.faces.points[row])
+
+
+def skin_of(picture: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    size = (picture.shape[1], picture.shape[0])
+    return skin_mask(points, size, face_mask(points, size)) > 127
+
+
+def test_skin_laid_flat_and_back_is_the_same(faces_a: FaceSet, surface: Surface) -> None:
+    picture, points = crop_of(faces_a, 5)
+    back = surface.laid(surface.flattened(picture, points), points, (128, 128))
+    inside = fine(picture, points, 2.0)[1] > 0.5
+    assert np.abs(back - picture)[inside].mean() < 0.01
+    corner = np.zeros((128, 128), bool)
+    corner[:8, :8] = True
+    assert not back[corner].any()
+
+
+def test_a_mark_stays_on_its_place_of_the_skin(faces_a: FaceSet, surface: Surface) -> None:
+    x, y = Mesh.load().texture[CHEEK] * (FLAT_PX - 1)
+    flat = np.zeros((FLAT_PX, FLAT_PX, 1), np.float32)
+    cv2.circle(flat, (round(float(x)), round(float(y))), 8, 1.0, -1)
+    places = []
+    for row in (0, 39):
+        points = faces_a.faces.points[row]
+        laid = surface.laid(flat, points, (512, 512))
+        centre = np.argwhere(laid > 0.5).mean(0)[::-1]
+        assert np.linalg.norm(centre - points[CHEEK]) < 2
+        places.append(centre)
+    assert np.linalg.norm(places[0] - places[1]) > 5, "the face must move between the two frames, or this shows nothing"
+
+
+def test_skin_that_is_turned_away_counts_for_nothing(faces_a: FaceSet, surface: Surface) -> None:
+    _, points = crop_of(faces_a, 5)
+    seen = surface.facing(points)
+    mirrored = points.copy()
+    mirrored[:, 0] = 127 - mirrored[:, 0]  # every triangle the other way round, as from behind
+    assert seen.max() > 0 and surface.facing(mirrored).max() < 0.1 * seen.max()
+
+
+def test_fine_parts_do_not_depend_on_the_light(faces_a: FaceSet) -> None:
+    picture, points = crop_of(faces_a, 5)
+    picture = 0.2 + 0.4 * picture
+    bright, weight = fine(picture, points, 2.0)
+    dark, _ = fine(0.5 * picture, points, 2.0)
+    inside = weight > 0.5
+    assert np.abs(bright[inside]).mean() > 0.002
+    assert np.abs(bright - dark)[inside].mean() < 0.1 * np.abs(bright[inside]).mean()
+    even, _ = fine(np.full_like(picture, 0.5), points, 2.0)
+    np.testing.assert_allclose(even, 0, atol=1e-5)
+
+
+def test_a_mole_is_read_and_noise_is_not(faces_b: FaceSet, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    shutil.copytree(faces_b.path, made)
+    rng = np.random.default_rng(3)
+    for row in faces_b.rows_with_crops():
+        picture, points = crop_of(faces_b, int(row))
+        cv2.circle(picture, np.round(points[CHEEK] * 16).astype(int).tolist(), 24, (0.2, 0.1, 0.1), -1, cv2.LINE_AA, 4)
+        picture += 0.04 * rng.standard_normal(picture.shape).astype(np.float32)
+        stored = np.clip(picture * 255, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(made / "crops" / faces_b.crop[row]), stored[..., ::-1])
+    noisy = FaceSet.load(made)
+    *_, found = skin.read(noisy, 24)
+    assert isinstance(found, SkinDetail)
+    x, y = np.round(Mesh.load().texture[CHEEK] * (FLAT_PX - 1)).astype(int)
+    assert found.ratio[y - 6 : y + 7, x - 6 : x + 7].mean() < -0.2
+    one, points = crop_of(noisy, 5)
+    single, weight = fine(one, points, COARSEST * 64)
+    elsewhere = Surface().flattened(weight, points) > 0.9
+    elsewhere[y - 40 : y + 41, x - 40 : x + 41] = False
+    alone = Surface().flattened(single, points)
+    assert found.ratio[elsewhere].std() < 0.5 * alone[elsewhere].std()
+
+
+def test_detail_is_kept_with_a_model(tmp_path: Path) -> None:
+    ratio = np.zeros((FLAT_PX, FLAT_PX, 3), np.float32)
+    ratio[100, 100] = -0.25
+    assert SkinDetail.load(tmp_path) is None
+    SkinDetail(ratio, 0.01).save(tmp_path)
+    again = SkinDetail.load(tmp_path)
+    assert again is not None and again.finest == pytest.approx(0.01)
+    np.testing.assert_array_equal(again.ratio, ratio)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (FLAT_PX, FLAT_PX, 1)])
+def test_strange_detail_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    SkinDetail(np.zeros(shape, np.float32), 0.01).save(tmp_path)
+    with pytest.raises(ModelError, match=r"skin\.safetensors: broken"):
+        SkinDetail.load(tmp_path)
+    (tmp_path / "skin.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(ModelError, match=r"skin\.safetensors: broken"):
+        SkinDetail.load(tmp_path)
+
+
+def drawn(faces: FaceSet, row: int, face: NDArray[np.float32] | None = None, pixel: float = 2.0) -> Drawn:
+    picture, points = crop_of(faces, row)
+    return Drawn(picture if face is None else face, picture, points, points, 64.0, pixel)
+
+
+def spotted(surface: Surface, faces: FaceSet) -> SkinDetail:
+    """Spots all over the skin, as they are read off a face."""
+    rng = np.random.default_rng(4)
+    ratio = np.zeros((FLAT_PX, FLAT_PX, 3), np.float32)
+    for x, y in rng.integers(40, FLAT_PX - 40, (60, 2)).tolist():
+        cv2.circle(ratio, (x, y), 14, (-0.3, -0.3, -0.3), -1)
+    _, points = crop_of(faces, 7)
+    spots = np.asarray(0.5 * np.exp(surface.laid(ratio, points, (128, 128))), np.float32)
+    return SkinDetail(surface.flattened(fine(spots, points, COARSEST * 64)[0], points), 0.0156)
+
+
+def test_detail_that_is_drawn_already_is_not_added(faces_a: FaceSet, surface: Surface) -> None:
+    spots, even = spotted(surface, faces_a), np.full((128, 128, 3), 0.5, np.float32)
+    added = {}
+    for share in (0.0, 1.0):
+        faces = []
+        for row in (2, 12, 22, 32):
+            _, points = crop_of(faces_a, row)
+            face = even * np.exp(share * surface.laid(spots.ratio, points, (128, 128)))
+            faces.append(drawn(faces_a, row, np.asarray(face, np.float32)))
+        fit = Fit.measured(faces, spots, sharpen=False, grain=False)
+        assert fit.sharpened == 0 and fit.grain == 0
+        added[share] = np.abs(fit(drawn(faces_a, 7, even)) - even)[skin_of(*crop_of(faces_a, 7))].mean()
+    assert added[0.0] > 0.004
+    assert added[1.0] < 0.6 * added[0.0]
+
+
+def test_edges_are_sharpened_as_far_as_they_lack(faces_a: FaceSet) -> None:
+    picture, _ = crop_of(faces_a, 5)
+    soft = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
+    as_sharp = Fit.measured([drawn(faces_a, 5)], None, sharpen=True, grain=False)
+    assert as_sharp.sharpened == 0
+    lacking = Fit.measured([drawn(faces_a, 5, soft)], None, sharpen=True, grain=False)
+    assert 0.2 < lacking.sharpened <= 0.7
+    after = lacking(drawn(faces_a, 5, soft))
+    assert sharpness((255 * after).astype(np.uint8)) > 1.2 * sharpness((255 * soft).astype(np.uint8))
+
+
+def test_the_plates_grain_is_kept_and_its_moles_are_not(faces_a: FaceSet) -> None:
+    _, points = crop_of(faces_a, 5)
+    rng = np.random.default_rng(5)
+    noise = 0.02 * rng.standard_normal((128, 128, 3)).astype(np.float32)
+    plate, face = 0.5 + noise, np.full((128, 128, 3), 0.6, np.float32)
+    place = np.round(points[CHEEK]).astype(int)
+    plate[place[1], place[0]] = 0.0
+    plate = plate.astype(np.float32)
+    lacks = Drawn(face, plate, points, points, 64.0, 2.0)
+    fit = Fit.measured([lacks], None, sharpen=False, grain=True)
+    assert fit.grain > 0.95
+    grained = fit.grained(face, plate, points) - face
+    skin = skin_of(plate, points)
+    assert np.corrcoef(grained[skin].ravel(), noise[skin].ravel())[0, 1] > 0.8
+    assert 0.7 < grained[skin].std() / noise[skin].std() < 1.1
+    assert np.abs(grained[place[1], place[0]]).max() < 0.08
+    mouth = points[[13, 14]].mean(0).round().astype(int)
+    assert grained[mouth[1] - 3 : mouth[1] + 4, mouth[0] - 3 : mouth[0] + 4].std() > 0.01
+    np.testing.assert_array_equal(Fit().grained(face, plate, points), face)
+    as_grainy = Fit.measured([replace(lacks, face=plate)], None, sharpen=False, grain=True)
+    assert as_grainy.grain == pytest.approx(0)
+
+
+def test_a_face_too_small_to_tell_is_left_alone(faces_a: FaceSet) -> None:
+    picture, points = crop_of(faces_a, 5)
+    small, where = np.asarray(cv2.resize(picture, (8, 8)), np.float32), points / 16
+    tiny = Drawn(small, small, where, where, 4.0, 0.1)
+    fit = Fit.measured([tiny], None, sharpen=True, grain=True)
+    np.testing.assert_allclose(fit(tiny), small, atol=1e-6)
+    nothing = Fit.measured([], None, sharpen=True, grain=True)
+    assert nothing.sharpened == nothing.grain == 0
+
+
+def test_training_reads_the_detail_once(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
+    recipe = replace(SMALL, skin_faces=4)
+    model, sets = tmp_path / "m", {"a": faces_a, "b": faces_b}
+    run(stages.train(sets, model, recipe, Until(steps=2), CPU, lambda: False))
+    kept = (model / "skin.safetensors").stat().st_mtime_ns
+    run(stages.train(sets, model, recipe, Until(steps=3), CPU, lambda: False))
+    assert (model / "skin.safetensors").stat().st_mtime_ns == kept
+    (model / "skin.safetensors").unlink()  # as with a model of before
+    run(stages.train(sets, model, recipe, Until(steps=3), CPU, lambda: False))
+    assert SkinDetail.load(model) is not None
+
+
+def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSet, model: Path, tmp_path: Path) -> None:
+    taught = tmp_path / "m"
+    shutil.copytree(model, taught)
+    *_, read_off = skin.read(faces_b, 8)
+    assert isinstance(read_off, SkinDetail)
+    read_off.save(taught)
+    opened, clip = Opened.of(taught, CPU), probe(short_a)
+    acting = faces_a.faces.acting()
+    seen = [(frame_at(clip, row), faces_a.faces.points[row], acting[row]) for row in (4, 20, 36)]
+    frame, points, doing = seen[1]
+    x0, y0, x1, y1 = (*points[FACE_OVAL].min(0).astype(int), *points[FACE_OVAL].max(0).astype(int))
+    fine_parts, pictures = {}, {}
+    for fit, grain in product(("none", "sharpen"), ("none", "keep")):
+        swapper = opened.swapper(ConvertRecipe(fit=fit, grain=grain), seen)
+        pictures[fit, grain], box = swapper(frame.pixels, points, doing)
+        fine_parts[fit, grain] = sharpness(np.ascontiguousarray(pictures[fit, grain][y0:y1, x0:x1]))
+        outside = np.ones(frame.pixels.shape[:2], bool)
+        outside[box[1] : box[3], box[0] : box[2]] = False
+        np.testing.assert_array_equal(pictures[fit, grain][outside], frame.pixels[outside])
+    assert fine_parts["none", "keep"] > 1.2 * fine_parts["none", "none"]
+    assert fine_parts["sharpen", "none"] > fine_parts["none", "none"]
+    assert fine_parts["sharpen", "keep"] > fine_parts["sharpen", "none"]
