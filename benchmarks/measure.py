@@ -5,6 +5,7 @@
     benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
+    benchmarks/run fit [--minutes N]   what grain, skin detail and sharpening do to swaps of the suite and a real pair
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
@@ -239,6 +240,40 @@ def suite(options: argparse.Namespace, work: Path) -> None:
     for name, columns in found.items():
         print(f"\n{name}\n")
         in_columns(columns)
+
+
+def fit(options: argparse.Namespace, work: Path) -> None:
+    """Swaps by one model, left as the network draws them, with the plate's grain, and with all that `--fit` does."""
+    choices = {"as drawn": ("none", "none"), "grain": ("none", "keep"), "grain, detail, edges": ("sharpen", "keep")}
+    preset, minutes = options.preset[0], options.minutes[0]
+    for pair in options.pair:
+        (_, a), (_, b), folder = PAIRS[pair]
+        if not (folder / a).is_file():
+            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
+            continue
+        model = work / f"{pair}-{preset}-{minutes:g}"
+        sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
+        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset)
+        for name in SUITES if pair == "sample" else (pair,):
+            target = SUITE / f"{name}-target.mp4" if pair == "sample" else folder / a
+            columns: dict[str, dict[str, Any]] = {}
+            for title, (how, grain) in choices.items():
+                out = work / f"{name} {title}.mp4"
+                seconds, _, _ = command("convert", target, model, "-o", out, "--fit", how, "--grain", grain)
+                columns[title] = {
+                    "seconds": seconds,
+                    **(judged(name, out) if pair == "sample" else seen(target, out, b)),
+                }
+            print(f"\n{name}\n")
+            in_columns(columns)
+            record(f"fit-{name}", columns)
+
+
+def seen(target: Path, swapped: Path, source: str) -> dict[str, Any]:
+    """Measures of a swap of a real clip."""
+    said = command("judge", "--target", target, "--swap", swapped, "--source", REAL / source, "--json")[2]
+    measures: dict[str, Any] = json.loads(said)["measures"]
+    return measures
 
 
 def answers(_: argparse.Namespace, work: Path) -> None:
@@ -555,6 +590,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "stages": stages,
     "swap": swap,
     "suite": suite,
+    "fit": fit,
     "answers": answers,
     "occlusion": hand,
     "faces": in_order,

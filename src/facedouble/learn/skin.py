@@ -41,15 +41,12 @@ _SKIN_WITHIN = 20.0
 class SkinDetail:
     ratio: NDArray[np.float32]
     """(512, 512, 3) on the flat skin: natural logarithm of the light at a point over that around it; 0 where unknown"""
-    finest: float
-    """face squares a px of the pictures it was read from: nothing finer is in it"""
 
     def save(self, model: Path) -> None:
         from safetensors.numpy import save_file
 
         with atomic_file(model / "skin.safetensors") as temporary:
-            finest = np.array([self.finest], np.float32)
-            save_file({"ratio": self.ratio.astype(np.float16), "finest": finest}, temporary)
+            save_file({"ratio": self.ratio.astype(np.float16)}, temporary)
 
     @classmethod
     def load(cls, model: Path) -> Self | None:
@@ -61,15 +58,14 @@ class SkinDetail:
         if not file.is_file():
             return None
         try:
-            parts = load_file(file)
-            ratio, finest = parts["ratio"].astype(np.float32), float(parts["finest"][0])
-            if ratio.shape != (FLAT_PX, FLAT_PX, 3) or not np.isfinite(ratio).all() or not 0 < finest < 1:
+            ratio = load_file(file)["ratio"].astype(np.float32)
+            if ratio.shape != (FLAT_PX, FLAT_PX, 3) or not np.isfinite(ratio).all():
                 raise ValueError(f"ratio of shape {ratio.shape}")
-        except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{file}: broken or not of this program ({type(error).__name__}). Delete it and train on."
             ) from error
-        return cls(ratio, finest)
+        return cls(ratio)
 
 
 def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
@@ -89,12 +85,12 @@ def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
         sigma = COARSEST * faces.recipe.size_px / faces.recipe.coverage
         ratio, skin = fine(np.asarray(crop / np.float32(255), np.float32), points, sigma)
         # Skin that is seen straight on, large and sharp counts most.
-        worth = surface.facing(points) * max(float(faces.sharpness[row]), 1e-3)
+        worth = surface.facing(points) * max(float(np.nan_to_num(faces.sharpness[row], nan=1.0)), 1e-3)
         worth = cv2.GaussianBlur(worth, (0, 0), 4) ** 2 * surface.flattened(skin, points)
         flats.append(surface.flattened(ratio, points).astype(np.float16))
         weights.append(worth.astype(np.float32))
         yield len(flats)
-    yield SkinDetail(_together(flats, weights), faces.recipe.coverage / faces.recipe.size_px)
+    yield SkinDetail(_together(flats, weights))
 
 
 def fine(
