@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from facedouble.errors import InputError, OutputError
 from facedouble.footage import Clip, Frame
 from facedouble.media import open_writer, probe, read
+from facedouble.media.reader import reduced
 from facedouble.project import output_errors
 
 SIZE = (96, 80)
@@ -542,3 +544,44 @@ def test_a_video_becomes_a_folder_of_pictures(tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "pictures").iterdir()) == ["000000.png", "000001.png", "000002.png"]
     for frame, saved in zip(read(clip), read(probe(tmp_path / "pictures")), strict=True):
         assert np.array_equal(frame.pixels, saved.pixels)
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuv422p10le", "yuv444p"])
+def test_a_reduced_clip_is_read_smaller_and_nothing_is_shifted(tmp_path: Path, form: str) -> None:
+    big = (512, 384)
+    clip = probe(make(tmp_path / "a.mkv", STEADY[:4], codec="ffv1", form=form, size=big))
+    small = reduced(clip, 0.375)
+    assert small.size == (192, 144) and small.filmed == big
+    for frame, whole in zip(read(small), read(clip), strict=True):
+        assert frame.pixels.shape == (144, 192, 3) and frame.pixels.dtype == whole.pixels.dtype
+        expected = cv2.resize(whole.pixels, (192, 144), interpolation=cv2.INTER_AREA)
+        most = np.iinfo(frame.pixels.dtype).max
+        inside = (slice(8, -8), slice(8, -8))  # Lanczos and averages differ at the picture's edge
+        away = np.abs(frame.pixels[inside].astype(float) - expected[inside]) / most
+        assert away.mean() < 0.003 and away.max() < 0.02
+    again = rewrite(small, tmp_path / "b.mkv", "ffv1")
+    assert again.size == small.size and times(again) == times(clip)
+    for written, given in zip(read(again), read(small), strict=True):
+        for plane, origin in zip(planes(written), planes(given), strict=True):
+            np.testing.assert_array_equal(plane, origin)
+
+
+def test_an_untagged_clip_keeps_its_colours_when_reduced(tmp_path: Path) -> None:
+    clip = probe(make(tmp_path / "a.mkv", STEADY[:2], codec="ffv1", size=(1280, 720)))
+    small = reduced(clip, 0.5)
+    assert clip.colour.matrix == 2 and small.colour.matrix == 1  # as the size it had says
+    whole, half = next(read(clip)).pixels, next(read(small)).pixels
+    expected = cv2.resize(whole, (640, 360), interpolation=cv2.INTER_AREA)
+    assert np.abs(half.astype(float) - expected)[8:-8, 8:-8].mean() < 0.8
+    assert probe(make(tmp_path / "c.mkv", STEADY[:2], codec="ffv1", turn=0)).filmed is None
+
+
+def test_a_folder_of_pictures_is_reduced_too(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        save(tmp_path / "in" / f"{index}.png", picture(index, (200, 160)))
+    small = reduced(probe(tmp_path / "in"), 0.5)
+    frames = list(read(small))
+    assert [frame.pixels.shape for frame in frames] == [(80, 100, 3)] * 3
+    expected = cv2.resize(picture(1, (200, 160)), (100, 80), interpolation=cv2.INTER_AREA)
+    assert np.abs(frames[1].pixels.astype(float) - expected)[4:-4, 4:-4].mean() < 1

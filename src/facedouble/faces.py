@@ -51,6 +51,10 @@ class Faces:
         """(n, 54) what each face does, for a decoder to be told: 52 blendshapes, and yaw and pitch in half radians."""
         return np.hstack([self.expression, self.pose[:, :2] / 0.5]).astype(np.float32)
 
+    def reduced(self, part: float) -> Self:
+        """The same faces in pictures made smaller to this part of their size."""
+        return replace(self, box=(self.box + 0.5) * part - 0.5, points=(self.points + 0.5) * part - 0.5)
+
     @classmethod
     def empty(cls, n: int = 0) -> Faces:
         """n rows of nothing: no points, unknown track, identity not measured."""

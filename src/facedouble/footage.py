@@ -56,6 +56,8 @@ class Clip:
     is_folder: bool = False
     sizes_differ: bool = False
     """of a folder's pictures; `size` is then the widest and the tallest of them"""
+    filmed: tuple[int, int] | None = None
+    """the size of the pictures in the file, where they are to be read at another; see media.reader.reduced"""
 
     @property
     def count(self) -> int:

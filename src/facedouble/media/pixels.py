@@ -144,6 +144,21 @@ def turned(frame: Any, rotation: int, scaler: VideoReformatter) -> Any:
     return upright
 
 
+def resized(frame: Any, size: tuple[int, int], scaler: VideoReformatter) -> Any:
+    """`frame` in `size` (width, height), in its own pixel format: Lanczos, as wide as the reduction asks for."""
+    range_ = FULL if frame.format.name.startswith("yuvj") or layout(frame.format.name).is_rgb else LIMITED
+    smaller = scaler.reformat(
+        labelled(frame),
+        *size,
+        src_color_range=range_,
+        dst_color_range=range_,
+        interpolation=_EXACT | Interpolation.LANCZOS,
+        threads=1,
+    )
+    smaller.colorspace, smaller.color_range = frame.colorspace, frame.color_range
+    return smaller
+
+
 def converted(frame: Any, name: str, colour: Colour, scaler: VideoReformatter) -> Any:
     """`frame` in pixel format `name`, where YUV has the matrix and range of `colour` on either side.
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
 from ..footage import Clip, Colour, Frame
-from .pixels import FULL, layout, to_rgb, turned
+from .pixels import FULL, layout, resized, to_rgb, turned
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 
@@ -27,6 +28,7 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 # packets alone tell the frames' times. Anything else is decoded once to learn them and always read from its start.
 _MOV, _MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 _PICTURE_A_PACKET = {"h264", "hevc", "av1", "vp9", "ffv1", "prores", "mjpeg", "dnxhd", "png"}
+_UNSAID, _HIGH_DEFINITION = 2, 720
 _HEAD = 8  # frames decoded to confirm the packets' times: a stream may open with pictures no decoder can show
 _REORDER = 32  # frames; twice what any codec may hold back, so a key frame found that much earlier is early enough
 
@@ -83,6 +85,16 @@ def probe(path: Path, sizes_may_differ: bool = False) -> Clip:
         )
 
 
+def reduced(clip: Clip, part: float) -> Clip:
+    """The clip with its pictures read smaller, at about this part of their size: even sides, the same shape."""
+    width, height = (max(2, 2 * round(side * part / 2)) for side in clip.size)
+    colour = clip.colour
+    if colour.matrix == _UNSAID and not layout(clip.pixel_format).is_rgb:
+        # What is not said is taken by the size, which was another.
+        colour = replace(colour, matrix=1 if min(clip.size) >= _HIGH_DEFINITION else 6)
+    return replace(clip, size=(width, height), filmed=clip.filmed or clip.size, colour=colour)
+
+
 def frame_at(clip: Clip, index: int) -> Frame:
     """One frame, decoded from the nearest point before it. Raises InputError as `read`."""
     return next(read(clip, index, index + 1))
@@ -118,7 +130,8 @@ def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]
 
 def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]:
     """Frames decoded from the clip's start, or from the last key frame that is surely before `start`."""
-    scaler, turner = VideoReformatter(), VideoReformatter()
+    scaler, turner, reducer = VideoReformatter(), VideoReformatter(), VideoReformatter()
+    filmed = clip.filmed or clip.size
     deep = layout(clip.pixel_format).bits > 8
     index = start
     with _opened(clip.path) as (container, stream):
@@ -133,11 +146,13 @@ def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]
                 if time > clip.pts[index]:
                     raise _Damaged("a picture is missing")
                 upright = turned(picture, clip.rotation, turner)
-                if (upright.width, upright.height) != clip.size:
+                if (upright.width, upright.height) != filmed:
                     raise InputError(
-                        f"{clip.path}: frame {index} is {upright.width} x {upright.height}, the clip {clip.size[0]} x "
-                        f"{clip.size[1]}. Export the clip at one size."
+                        f"{clip.path}: frame {index} is {upright.width} x {upright.height}, the clip {filmed[0]} x "
+                        f"{filmed[1]}. Export the clip at one size."
                     )
+                if clip.size != filmed:
+                    upright = resized(upright, clip.size, reducer)
                 yield Frame(index, time, to_rgb(upright, deep, clip.colour, scaler), upright)
                 index += 1
                 if index == stop:
@@ -326,14 +341,16 @@ def _probe_folder(folder: Path, sizes_may_differ: bool) -> Clip:
 
 
 def _read_folder(clip: Clip, start: int, stop: int) -> Iterator[Frame]:
-    scaler = VideoReformatter()
-    files = picture_files(clip.path)
+    scaler, reducer = VideoReformatter(), VideoReformatter()
+    files, filmed = picture_files(clip.path), clip.filmed or clip.size
     if len(files) != clip.count:
         raise InputError(f"{clip.path}: held {clip.count} pictures, now {len(files)}. Leave it alone during the work.")
     for index in range(start, stop):
         picture = _picture(files[index], files[index].read_bytes())
-        if not clip.sizes_differ and (picture.width, picture.height) != clip.size:
+        if not clip.sizes_differ and (picture.width, picture.height) != filmed:
             raise InputError(f"{files[index]}: has changed its size. Leave the folder alone during the work.")
+        if clip.size != filmed:
+            picture = resized(picture, clip.size, reducer)
         yield Frame(index, index, to_rgb(picture, clip.pixel_format == "rgb48le", _still_colour(picture), scaler))
 
 
