@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facedouble.errors import InputError, OutputError
 from facedouble.footage import Clip, Frame
 from facedouble.media import open_writer, probe, read
+from facedouble.media.writer import segment_frames
 from facedouble.project import output_errors
 
 SIZE = (96, 80)
@@ -449,6 +450,65 @@ def test_an_error_among_the_frames_ends_the_writer(tmp_path: Path) -> None:
                 raise RuntimeError("mine")
     with pytest.raises(OutputError, match="no frame"), open_writer(tmp_path / "out.mp4", clip):
         pass
+
+
+def stopped_at(clip: Clip, path: Path, codec: str, keep: Path, last: int) -> None:
+    """Write a clip, up to and with the frame `last`."""
+    with pytest.raises(KeyboardInterrupt), open_writer(path, clip, codec, keep=keep) as writer:
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+            if frame.index == last:
+                raise KeyboardInterrupt
+
+
+def all_packets(path: Path) -> list[tuple[int | None, int | None, int | None, bytes]]:
+    with av.open(str(path)) as container:
+        return [(packet.pts, packet.dts, packet.duration, bytes(packet)) for packet in container.demux() if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".mp4", "h265"), (".mkv", "ffv1")]
+)
+def test_stopped_twice_a_film_becomes_what_it_would_have_been(tmp_path: Path, suffix: str, codec: str) -> None:
+    # Rates that grow and shrink where segments meet.
+    pts = (np.cumsum([700, 300, 300, 1500, 90] * 62) + 1000).tolist()
+    # 128 px wide: at other widths x264 does not give the same packets twice (see Writer).
+    clip = probe(make(tmp_path / "in.mp4", pts, sounds=["aac"], options={"bf": "2"}, size=(128, 80)))
+    each = segment_frames(clip)
+    assert 80 < each < 100
+    out, keep = tmp_path / f"out{suffix}", tmp_path / "keep"
+    stopped_at(clip, out, codec, keep, each + 30)
+    with open_writer(out, clip, codec, keep=keep) as writer:
+        assert writer.begin == each
+        writer.write(next(read(clip, each)))  # ends early, and yet is a film
+    (keep / "000001.npy").unlink()
+    stopped_at(clip, out, codec, keep, 2 * each + 50)
+    with open_writer(out, clip, codec, keep=keep) as writer:
+        assert writer.begin == 2 * each
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+    once = rewrite(clip, tmp_path / f"once{suffix}", codec)
+    assert all_packets(out) == all_packets(once.path)
+    film = probe(out)
+    assert film.count == 310 and [frame.index for frame in read(film)] == list(range(310))
+    if suffix != ".mkv":
+        assert film.pts.tolist() == pts and sound_packets(out) == sound_packets(clip.path)
+    for before, after in zip(read(clip), read(film), strict=True):
+        assert psnr(before.pixels, after.pixels) > (36 if codec != "ffv1" else 99)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", f"once{suffix}", out.name, "keep"])
+
+
+def test_stopped_pictures_are_not_made_again(tmp_path: Path) -> None:
+    clip = probe(make(tmp_path / "in.mp4", STEADY[:9]))
+    out = tmp_path / "out"
+    stopped_at(clip, out, "h264", tmp_path / "keep", 4)
+    made = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    with open_writer(out, clip) as writer:
+        assert writer.begin == 5 == len(made)
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+    assert {file: file.stat().st_mtime_ns for file in made} == made
+    assert [np.array_equal(a.pixels, b.pixels) for a, b in zip(read(clip), read(probe(out)), strict=True)] == [True] * 9
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from .. import __version__
 from ..curate import aside
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import InputError
+from ..errors import ContentError, InputError
 from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
 from ..find.person import pick
@@ -30,12 +31,12 @@ from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
 from ..media.flow import ordered_map
 from ..media.reader import probe, read
-from ..media.writer import open_writer
-from ..project import output_errors, unfinished
+from ..media.writer import check_output, encoder_version, is_folder, open_writer
+from ..project import output_errors
 from ..provenance import certificate, consent, credential, ledger, xmp
 from ..provenance.content import ContentCheck
 from ..recipes import ConvertRecipe, ExtractRecipe
-from ..swap.face import Swapper
+from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
 from .work import refuse_explicit, work_folder
 
@@ -75,6 +76,15 @@ class Opened:
     def swapper(self, recipe: ConvertRecipe) -> Swapper:
         return Swapper(self.network, self.trained.recipe, recipe, self.before)
 
+    def stamp(self, clip: Clip, faces: Faces, recipe: ConvertRecipe) -> dict[str, Any]:
+        """All that a conversion's pictures depend on: one that was stopped goes on only where none of it changed."""
+        parts = {"clip": clip.sha256, "recipe": recipe.as_dict(), "tool": __version__, "encoder": encoder_version()}
+        weights = hashlib.sha256(checkpoint.weights_sha256(self.model).encode())
+        for part in self.before.state_dict().values() if self.before else ():
+            weights.update(part.cpu().numpy().tobytes())
+        shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
+        return {**parts, "weights": weights.hexdigest(), "faces": shown.hexdigest()}
+
     def unlearned(self) -> Note:
         """To be said where `before` is missing and wanted."""
         return Note(
@@ -91,27 +101,56 @@ def convert(
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
-    encoding = out.with_name(f".{out.stem}.encoding{out.suffix}")
-    with output_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if encoding.exists():
-            yield Note(f"{out}: an unfinished conversion was found; starting it over")
-            _remove(encoding)
+    check_output(out, clip, recipe.codec)
+    if is_folder(out, clip) and out.exists():
+        raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
-    faces = yield from faces_of_a(clip, opened.trained, out, workers)
-    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    acting = faces.acting()
+    work = out.with_name(f".{out.name}.part")
+    faces = yield from faces_of_a(clip, opened.trained, work / "faces", workers)
     if opened.before is None and recipe.occlusion == "keep":
         yield opened.unlearned()
-    swapper = opened.swapper(recipe)
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
+    made = work / "made"
+    yield from work_folder(made, opened.stamp(clip, faces, recipe))
+    encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
+    try:
+        with output_errors(out):
+            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments") as writer:
+                if writer.begin:
+                    yield Note(
+                        f"{out}: going on with an earlier conversion, {writer.begin} of {clip.count} frames done"
+                    )
+                worked = ordered_map(
+                    read(clip, writer.begin), worker(clip, faces, opened, recipe), workers, ahead=2 * workers + 2
+                )
+                for frame, pixels, box in worked:
+                    writer.write(frame, pixels, box)
+                    if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
+                        yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
+            refuse_explicit(check, probe(encoding), out.name)
+            sign(encoding, out, clip, opened, recipe, faces)
+    except ContentError:
+        shutil.rmtree(work)
+        raise
+    shutil.rmtree(work)
+    yield Finished(
+        out, f"{len(faces)} of {clip.count} frames converted, after {opened.state.seconds / 60:.1f} minutes of training"
+    )
+    return Converted(clip, faces, out)
 
+
+def worker(
+    clip: Clip, faces: Faces, opened: Opened, recipe: ConvertRecipe
+) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
+    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is."""
+    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    acting, swapper = faces.acting(), opened.swapper(recipe)
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
-    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, tuple[int, int, int, int] | None]:
+    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
         row, pixels, box = row_of.get(frame.index), None, None
         if row is not None:
             pixels, box = swapper(frame.pixels, faces.points[row], acting[row])
@@ -120,28 +159,7 @@ def convert(
             box = around(box, label.box)
         return frame, pixels, box
 
-    try:
-        with output_errors(out):
-            with open_writer(encoding, clip, recipe.codec, recipe.crf) as writer:
-                for frame, pixels, box in ordered_map(read(clip), work, workers=workers, ahead=2 * workers + 2):
-                    writer.write(frame, pixels, box)
-                    if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
-                        yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
-            refuse_explicit(check, probe(encoding), out.name)
-            sign(encoding, out, clip, opened, recipe, faces)
-    finally:
-        _remove(encoding)
-    yield Finished(
-        out, f"{len(faces)} of {clip.count} frames converted, after {opened.state.seconds / 60:.1f} minutes of training"
-    )
-    return Converted(clip, faces, out)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    return work
 
 
 def known_faces(clip: Clip, trained: Trained) -> Faces | None:
@@ -157,18 +175,17 @@ def known_faces(clip: Clip, trained: Trained) -> Faces | None:
     return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
 
 
-def faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generator[Event, None, Faces]:
-    """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched."""
+def faces_of_a(clip: Clip, trained: Trained, work: Path, workers: int) -> Generator[Event, None, Faces]:
+    """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched, in the
+    folder `work`."""
     if (known := known_faces(clip, trained)) is not None:
         return known
-    work = unfinished(out.with_suffix(".faces"))
     recipe = ExtractRecipe()
     yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
     found = yield from search(clip, recipe, work / "search", workers)
     wanted, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
     faces, _, how = pick(found, wanted, clip.path.name, like=like)
     yield Note(how)
-    shutil.rmtree(work)
     return faces
 
 
@@ -201,8 +218,6 @@ def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertR
     )
     xmp.write(encoding, __version__)
     if encoding.is_dir():
-        if out.exists():
-            raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
         credential.sign(encoding, encoding, claim)
         encoding.replace(out)
     else:
