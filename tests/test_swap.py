@@ -186,6 +186,22 @@ def test_frames_without_the_person_pass_bit_for_bit(short_a: Path, model: Path, 
         assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
 
 
+def test_only_ranges_are_converted(short_a: Path, model: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "unknown.mp4", pictures(short_a))
+    for source in (short_a, clip):  # whose faces are known, and are searched
+        out = tmp_path / f"{source.stem}-out.mkv"
+        recipe = ConvertRecipe(codec="ffv1", ranges=("00:01-", "3-7"))
+        _, done = run(stages.convert(source, model, out, recipe, CPU, 2))
+        shown = [*range(3, 7), *range(24, 40)]
+        assert done.faces.frame.tolist() == shown
+        for before, after in zip(read(probe(source)), read(probe(out)), strict=True):
+            assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
+        assert credential.verify(out).details["swap"]["changed_frames"] == [[3, 7], [24, 40]]
+    for ranges, why in ((("7-3",), "START before END"), (("900-",), "has no frame in --range 900-")):
+        with pytest.raises(InputError, match=why):
+            run(stages.convert(short_a, model, tmp_path / "no.mkv", ConvertRecipe(ranges=ranges), CPU, 2))
+
+
 def test_the_input_is_never_replaced(short_a: Path, model: Path) -> None:
     with pytest.raises(InputError, match="replace the input"):
         run(stages.convert(short_a, model, short_a, ConvertRecipe(), CPU, 2))

@@ -147,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )
+    convert.add_argument(
+        "--range", dest="ranges", action="append", default=[], metavar="START-END",
+        help="replace faces only here: frames (100-500) or times (00:03.2-00:07), END not included; the rest passes "
+        "through; give it again for more",
+    )  # fmt: skip
     convert.add_argument("--judge", action="store_true", help="then measure it, and write a report beside it")
     _convert_options(convert)
     _machine_options(convert)

@@ -131,7 +131,10 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label)
+    return ConvertRecipe(
+        options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label,
+        ranges=tuple(getattr(options, "ranges", ())),
+    )  # fmt: skip
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:

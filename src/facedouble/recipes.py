@@ -174,6 +174,8 @@ class ConvertRecipe(Recipe):
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
+    ranges: tuple[str, ...] = ()
+    """stretches of the clip where faces are replaced, see footage.parse_range; none: all of it"""
 
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
@@ -182,6 +184,8 @@ class ConvertRecipe(Recipe):
         _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
         _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
+        for text in self.ranges:
+            parse_range(text)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def convert(
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
     work = out.with_name(f".{out.name}.part")
-    faces = yield from faces_of_a(clip, opened.trained, work / "faces", workers)
+    faces = yield from faces_of_a(clip, recipe, opened.trained, work / "faces", workers)
     if opened.before is None and recipe.occlusion == "keep":
         yield opened.unlearned()
     # Frames are worked on side by side, so each needs but one thread.
@@ -175,16 +175,21 @@ def known_faces(clip: Clip, trained: Trained) -> Faces | None:
     return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
 
 
-def faces_of_a(clip: Clip, trained: Trained, work: Path, workers: int) -> Generator[Event, None, Faces]:
-    """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched, in the
-    folder `work`."""
+def faces_of_a(
+    clip: Clip, asked: ConvertRecipe, trained: Trained, work: Path, workers: int
+) -> Generator[Event, None, Faces]:
+    """A's faces where they are to be replaced: those of A's face set where all of this very clip went into it, else
+    searched, in the folder `work`. Raises InputError where the clip has none of the recipe's ranges."""
+    wanted = np.zeros(clip.count, bool)
+    for start, stop in clip.stretches(asked.ranges):
+        wanted[start:stop] = True
     if (known := known_faces(clip, trained)) is not None:
-        return known
-    recipe = ExtractRecipe()
+        return known[wanted[known.frame]]
+    recipe = ExtractRecipe(ranges=asked.ranges)
     yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
     found = yield from search(clip, recipe, work / "search", workers)
-    wanted, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
-    faces, _, how = pick(found, wanted, clip.path.name, like=like)
+    identity, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
+    faces, _, how = pick(found, identity, clip.path.name, like=like)
     yield Note(how)
     return faces
 
