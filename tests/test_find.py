@@ -66,6 +66,17 @@ def test_identity_is_measured_now_and_then_only(found_a: Faces) -> None:
     np.testing.assert_array_equal(np.nonzero(~np.isnan(found_a.embedding[:, 0]))[0], np.arange(0, 144, 30))
 
 
+def test_who_comes_after_a_cut_is_identified(short_a: Path, short_b: Path) -> None:
+    """As many people as before it, and others."""
+    shown = pictures(short_a, 4) + pictures(short_b, 4)
+    finder = Finder(max_people=1)
+    faces, _ = finder.find(Frame(index, index, picture) for index, picture in enumerate(shown))
+    finder.close()
+    named = faces[~np.isnan(faces.embedding[:, 0])]
+    assert {0, 4} <= set(named.frame.tolist()) and len(named) <= 4
+    assert distance(named.embedding[named.frame == 0], named.embedding[named.frame == 4][0])[0] > 0.4
+
+
 @pytest.mark.parametrize(
     ("degrees", "scale", "shift"),
     [(0, 1, (30, -20)), (0, 0.6, (60, 80)), (0, 0.4, (150, 150)), (15, 1, (0, 0)), (-15, 1, (0, 0))],

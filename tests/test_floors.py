@@ -25,7 +25,7 @@ INSIDE = {
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
-    "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],
+    "stages": ["work", "extraction", "matching", "training", "casting", "conversion", "preview", "judging", "swapping"],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],
 }  # fmt: skip

@@ -387,6 +387,18 @@ def test_outside_the_box_nothing_is_touched_and_inside_is_what_was_given(
         assert psnr(after.pixels[inner], pixels[inner]) > 45
 
 
+def test_chroma_inside_the_box_does_not_depend_on_its_size(tmp_path: Path) -> None:
+    clip = probe(make(tmp_path / "in.mkv", STEADY[:2], codec="ffv1"))
+    seen = []
+    for box in ((20, 14, 60, 50), (20, 14, 61, 53), (3, 5, 77, 71)):
+        with open_writer(tmp_path / "out.mkv", clip, "ffv1") as writer:
+            for frame in read(clip):
+                writer.write(frame, picture(frame.index + 100), box)
+        seen.append([part[12:24, 14:28] for part in planes(next(read(probe(tmp_path / "out.mkv"))))[1:]])
+    for other in seen[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(seen[0], other, strict=True))
+
+
 def test_equal_pixels_inside_the_box_keep_the_stored_samples(tmp_path: Path) -> None:
     clip = probe(make(tmp_path / "in.mp4", STEADY[:3]))
     with open_writer(tmp_path / "out.mkv", clip, "ffv1") as writer:

@@ -143,7 +143,16 @@ def _parser() -> argparse.ArgumentParser:
 
     convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
     convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
-    convert.add_argument("model", type=Path, metavar="MODEL", help="folder made by train")
+    convert.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="folder made by train")
+    convert.add_argument(
+        "--map", dest="roles", action="append", default=[], metavar="WHO=MODEL",
+        help="instead of MODEL, once for each of several people: WHO is the person of that model's performance, by "
+        "name, or a picture of them as they look in this clip",
+    )  # fmt: skip
+    convert.add_argument(
+        "--person", type=Path, metavar="PICTURE",
+        help="by which the person of MODEL's performance is known in this clip, if they look unlike their face set",
+    )  # fmt: skip
     convert.add_argument(
         "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )

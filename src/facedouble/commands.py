@@ -201,7 +201,12 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
     device, workers = _machine(options)
     from . import stages
 
-    done = _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
+    if (options.model is None) == (not options.roles):
+        raise InputError("convert: expected a MODEL, or --map WHO=MODEL for each of several people; one of the two.")
+    if options.roles and (options.person or options.judge):
+        raise InputError("convert --map: --person and --judge are about one person. Leave them out.")
+    roles = [stages.Role.parse(text) for text in options.roles] or [stages.Role(options.model, options.person)]
+    done = _listen(stages.convert(options.clip, roles, options.output, recipe, device, workers), options)
     if options.judge:
         from .console import print_measures
 

@@ -161,9 +161,11 @@ class Writer:
         x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
         if x0 >= x1 or y0 >= y1:
             return
-        # Chroma filters look a little around: convert a wider window, aligned to chroma sites, and keep the box of it.
+        # Chroma filters look a little around: convert a wider window and keep the box of it. It begins and ends at
+        # chroma sites: were its size odd, all chroma in it would be stretched by half a site.
         left, top = max(0, x0 - _MARGIN) & ~15, max(0, y0 - _MARGIN) & ~15
-        old = before[top : y1 + _MARGIN, left : x1 + _MARGIN]
+        right, low = -(-(x1 + _MARGIN) // 16) * 16, -(-(y1 + _MARGIN) // 16) * 16
+        old = before[top:low, left:right]
         new = old.copy()
         new[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
         old_picture = from_rgb(old, self._format, self._colour, self._scaler)

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,14 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..curate import aside
-from ..curate.faceset import FaceSet
 from ..device import Device
 from ..errors import ContentError, InputError
 from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
-from ..find.person import pick
-from ..find.search import search
 from ..footage import Clip, Frame
 from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
@@ -35,9 +31,10 @@ from ..media.writer import check_output, encoder_version, is_folder, open_writer
 from ..project import output_errors
 from ..provenance import certificate, consent, credential, ledger, xmp
 from ..provenance.content import ContentCheck
-from ..recipes import ConvertRecipe, ExtractRecipe
+from ..recipes import ConvertRecipe
 from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
+from .casting import Role, cast
 from .work import refuse_explicit, work_folder
 
 
@@ -46,7 +43,7 @@ class Converted:
     clip: Clip
     """the target"""
     faces: Faces
-    """A's faces in it"""
+    """A's faces in it; of several roles the first's"""
     path: Path
 
 
@@ -76,15 +73,6 @@ class Opened:
     def swapper(self, recipe: ConvertRecipe) -> Swapper:
         return Swapper(self.network, self.trained.recipe, recipe, self.before)
 
-    def stamp(self, clip: Clip, faces: Faces, recipe: ConvertRecipe) -> dict[str, Any]:
-        """All that a conversion's pictures depend on: one that was stopped goes on only where none of it changed."""
-        parts = {"clip": clip.sha256, "recipe": recipe.as_dict(), "tool": __version__, "encoder": encoder_version()}
-        weights = hashlib.sha256(checkpoint.weights_sha256(self.model).encode())
-        for part in self.before.state_dict().values() if self.before else ():
-            weights.update(part.cpu().numpy().tobytes())
-        shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
-        return {**parts, "weights": weights.hexdigest(), "faces": shown.hexdigest()}
-
     def unlearned(self) -> Note:
         """To be said where `before` is missing and wanted."""
         return Note(
@@ -94,10 +82,12 @@ class Opened:
 
 
 def convert(
-    clip_path: Path, model: Path, out: Path, recipe: ConvertRecipe, device: Device, workers: int
+    clip_path: Path, cast_of: Path | Sequence[Role], out: Path, recipe: ConvertRecipe, device: Device, workers: int
 ) -> Generator[Event, None, Converted]:
-    """Put B's face on A's in a clip; the output is signed as AI-altered before it gets its name."""
-    opened = Opened.of(model, device)
+    """Put B's face on A's in a clip, for one model or several roles; the output is signed as AI-altered before it gets
+    its name. A stopped conversion goes on."""
+    roles = [Role(cast_of)] if isinstance(cast_of, Path) else cast_of
+    models = [Opened.of(role.model, device) for role in roles]
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
@@ -107,13 +97,15 @@ def convert(
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
     work = out.with_name(f".{out.name}.part")
-    faces = yield from faces_of_a(clip, recipe, opened.trained, work / "faces", workers)
-    if opened.before is None and recipe.occlusion == "keep":
-        yield opened.unlearned()
+    faces = yield from cast(clip, roles, [opened.trained for opened in models], recipe, work / "faces", workers)
+    parts = list(zip(models, faces, strict=True))
+    for opened in models:
+        if opened.before is None and recipe.occlusion == "keep":
+            yield opened.unlearned()
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
     made = work / "made"
-    yield from work_folder(made, opened.stamp(clip, faces, recipe))
+    yield from work_folder(made, stamp(clip, parts, recipe))
     encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
     try:
         with output_errors(out):
@@ -123,37 +115,59 @@ def convert(
                         f"{out}: going on with an earlier conversion, {writer.begin} of {clip.count} frames done"
                     )
                 worked = ordered_map(
-                    read(clip, writer.begin), worker(clip, faces, opened, recipe), workers, ahead=2 * workers + 2
+                    read(clip, writer.begin), worker(clip, parts, recipe), workers, ahead=2 * workers + 2
                 )
                 for frame, pixels, box in worked:
                     writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
                         yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
             refuse_explicit(check, probe(encoding), out.name)
-            sign(encoding, out, clip, opened, recipe, faces)
+            sign(encoding, out, clip, parts, recipe)
     except ContentError:
         shutil.rmtree(work)
         raise
     shutil.rmtree(work)
-    yield Finished(
-        out, f"{len(faces)} of {clip.count} frames converted, after {opened.state.seconds / 60:.1f} minutes of training"
-    )
-    return Converted(clip, faces, out)
+    shown = np.unique(np.concatenate([part.frame for part in faces]))
+    minutes = " and ".join(f"{opened.state.seconds / 60:.1f}" for opened in models)
+    yield Finished(out, f"{len(shown)} of {clip.count} frames converted, after {minutes} minutes of training")
+    return Converted(clip, faces[0], out)
+
+
+Parts = Sequence[tuple[Opened, Faces]]
+"""models, and the faces each of them replaces"""
+
+
+def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
+    """All that a conversion's pictures depend on: one that was stopped goes on only where none of it changed."""
+    models = []
+    for opened, faces in parts:
+        weights = hashlib.sha256(checkpoint.weights_sha256(opened.model).encode())
+        for part in opened.before.state_dict().values() if opened.before else ():
+            weights.update(part.cpu().numpy().tobytes())
+        shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
+        models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
+    tools = {"tool": __version__, "encoder": encoder_version()}
+    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, **tools}
 
 
 def worker(
-    clip: Clip, faces: Faces, opened: Opened, recipe: ConvertRecipe
+    clip: Clip, parts: Parts, recipe: ConvertRecipe
 ) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
     """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is."""
-    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    acting, swapper = faces.acting(), opened.swapper(recipe)
+    swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
+    for opened, faces in parts:
+        swapper = opened.swapper(recipe)
+        for frame, points, acting in zip(faces.frame.tolist(), faces.points, faces.acting(), strict=True):
+            swaps.setdefault(frame, []).append((swapper, points, acting))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
     def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
-        row, pixels, box = row_of.get(frame.index), None, None
-        if row is not None:
-            pixels, box = swapper(frame.pixels, faces.points[row], acting[row])
+        pixels: NDArray[Any] | None = None
+        box: Box | None = None
+        for swapper, points, acting in swaps.get(frame.index, ()):
+            pixels, touched = swapper(frame.pixels if pixels is None else pixels, points, acting)
+            box = around(box, touched)
         if label is not None and frame.pts < labelled_until:
             pixels = label(frame.pixels if pixels is None else pixels)
             box = around(box, label.box)
@@ -162,64 +176,45 @@ def worker(
     return work
 
 
-def known_faces(clip: Clip, trained: Trained) -> Faces | None:
-    """A's faces in the clip as A's face set has them, without those put aside as somebody else's; None where not all
-    of this very clip went into it."""
-    known = trained.face_sets["a"]
-    if clip.sha256 not in {source["sha256"] for source in known["footage"]} or not Path(known["path"]).is_dir():
-        return None
-    faces_a = FaceSet.load(Path(known["path"]))
-    if (rows := faces_a.rows_of(clip.sha256)) is None:
-        return None
-    others = aside.of_others(faces_a.path)
-    return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
-
-
-def faces_of_a(
-    clip: Clip, asked: ConvertRecipe, trained: Trained, work: Path, workers: int
-) -> Generator[Event, None, Faces]:
-    """A's faces where they are to be replaced: those of A's face set where all of this very clip went into it, else
-    searched, in the folder `work`. Raises InputError where the clip has none of the recipe's ranges."""
-    wanted = np.zeros(clip.count, bool)
-    for start, stop in clip.stretches(asked.ranges):
-        wanted[start:stop] = True
-    if (known := known_faces(clip, trained)) is not None:
-        return known[wanted[known.frame]]
-    recipe = ExtractRecipe(ranges=asked.ranges)
-    yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
-    found = yield from search(clip, recipe, work / "search", workers)
-    identity, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
-    faces, _, how = pick(found, identity, clip.path.name, like=like)
-    yield Note(how)
-    return faces
-
-
-def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertRecipe, faces: Faces) -> None:
+def sign(encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRecipe) -> None:
     """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger."""
-    trained = opened.trained
     learned = [
         (role, source)
+        for opened, _ in parts
         for role, side in (("source", "b"), ("training", "a"))
-        for source in trained.face_sets[side]["footage"]
+        for source in opened.trained.face_sets[side]["footage"]
     ]
+    used = {
+        (role, source["sha256"]): credential.Ingredient(Path(source["path"]), source["sha256"], role)
+        for role, source in learned
+        if role == "source" or source["sha256"] != clip.sha256
+    }
+    people = {
+        (opened.trained.consents[side].id, role): credential.Person(
+            opened.trained.people[side], opened.trained.consents[side].id, role
+        )
+        for opened, _ in parts
+        for side, role in (("a", "target"), ("b", "source"))
+    }
+    models = [
+        {
+            "sha256": checkpoint.weights_sha256(opened.model),
+            "target": opened.trained.people["a"],
+            "source": opened.trained.people["b"],
+            "changed_frames": _ranges(faces.frame),
+            "train": opened.trained.recipe.as_dict(),
+        }
+        for opened, faces in parts
+    ]
+    trained = {"train": models[0]["train"]} if len(models) == 1 else {"models": models}
     claim = credential.Claim(
         title=out.name,
         tool_version=__version__,
-        ingredients=[
-            credential.Ingredient(clip.path, clip.sha256, "target"),
-            *(
-                credential.Ingredient(Path(source["path"]), source["sha256"], role)
-                for role, source in learned
-                if role == "source" or source["sha256"] != clip.sha256
-            ),
-        ],
-        people=[
-            credential.Person(trained.people[side], trained.consents[side].id, role)
-            for side, role in (("a", "target"), ("b", "source"))
-        ],
-        model_sha256=checkpoint.weights_sha256(opened.model),
-        changed_frames=_ranges(faces.frame),
-        recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
+        ingredients=[credential.Ingredient(clip.path, clip.sha256, "target"), *used.values()],
+        people=list(people.values()),
+        model_sha256=", ".join(str(model["sha256"]) for model in models),
+        changed_frames=_ranges(np.unique(np.concatenate([faces.frame for _, faces in parts]))),
+        recipe={**trained, "convert": recipe.as_dict()},
     )
     xmp.write(encoding, __version__)
     if encoding.is_dir():
@@ -228,10 +223,10 @@ def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertR
     else:
         credential.sign(encoding, out, claim)
     made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    people = claim.people
+    shown = claim.people
     ledger.record(
         ledger.Output(
-            str(out.resolve()), made, [p.consent_id for p in people], [p.name for p in people], claim.model_sha256, ""
+            str(out.resolve()), made, [p.consent_id for p in shown], [p.name for p in shown], claim.model_sha256, ""
         )
     )
 

@@ -25,7 +25,8 @@ from ..media.reader import frame_at, probe
 from ..project import output_errors, save_png
 from ..provenance.content import ContentCheck
 from ..recipes import ConvertRecipe
-from .conversion import Opened, known_faces, sign
+from .casting import known_faces
+from .conversion import Opened, sign
 
 _MOST_PEOPLE = 4
 _AROUND = 0.3
@@ -74,7 +75,7 @@ def preview(
     try:
         with output_errors(out):
             save_png(unsigned, sheet)
-            sign(unsigned, out, clip, opened, next(iter(recipes.values())), faces)
+            sign(unsigned, out, clip, [(opened, faces)], next(iter(recipes.values())))
     finally:
         unsigned.unlink(missing_ok=True)
     yield Finished(out, f"{len(frames)} frames of {clip.path.name}, {len(recipes)} choices of settings")
