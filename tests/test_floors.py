@@ -25,7 +25,10 @@ INSIDE = {
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
-    "stages": ["work", "extraction", "matching", "training", "casting", "conversion", "preview", "judging", "swapping"],
+    "stages": [
+        "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
+        "swapping",
+    ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],
 }  # fmt: skip

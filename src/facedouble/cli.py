@@ -161,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
         help="replace faces only here: frames (100-500) or times (00:03.2-00:07), END not included; the rest passes "
         "through; give it again for more",
     )  # fmt: skip
+    convert.add_argument(
+        "--layers", type=_named, metavar="DIR",
+        help="also write plate, face and mask as 16-bit PNG, and layers.json with their places, for a compositor",
+    )  # fmt: skip
     convert.add_argument("--judge", action="store_true", help="then measure it, and write a report beside it")
     _convert_options(convert)
     _machine_options(convert)

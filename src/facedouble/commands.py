@@ -206,7 +206,8 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
     if options.roles and (options.person or options.judge):
         raise InputError("convert --map: --person and --judge are about one person. Leave them out.")
     roles = [stages.Role.parse(text) for text in options.roles] or [stages.Role(options.model, options.person)]
-    done = _listen(stages.convert(options.clip, roles, options.output, recipe, device, workers), options)
+    stage = stages.convert(options.clip, roles, options.output, recipe, device, workers, options.layers)
+    done = _listen(stage, options)
     if options.judge:
         from .console import print_measures
 

@@ -45,6 +45,10 @@ class PictureWriter:
     ) -> None:
         pass
 
+    def name(self, index: int) -> str:
+        """Of the picture of frame `index`."""
+        return self._names[index]
+
     def write(self, frame: Frame, pixels: NDArray[Any] | None = None, box: Box | None = None) -> None:
         """Save `frame`, with `pixels` in place of its own inside `box` (see Writer.write)."""
         picture = frame.pixels
@@ -67,7 +71,8 @@ def save_picture(path: Path, pixels: NDArray[Any]) -> None:
 def _png(pixels: NDArray[Any]) -> bytes:
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = pixels.shape[:2]
-    encoder.pix_fmt = "rgb24" if pixels.dtype == np.uint8 else "rgb48be"
+    grey, deep = pixels.ndim == 2, pixels.dtype != np.uint8
+    encoder.pix_fmt = ("gray16be" if deep else "gray") if grey else ("rgb48be" if deep else "rgb24")
     encoder.time_base = Fraction(1, 25)
     encoder.thread_count = 1
     encoder.options = {"pred": "up", "compression_level": "3"}  # four times as fast as the default, no larger

@@ -35,6 +35,7 @@ from ..recipes import ConvertRecipe
 from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
 from .casting import Role, cast
+from .layers import FACE, MASK, LayerFolder
 from .work import refuse_explicit, work_folder
 
 
@@ -82,18 +83,25 @@ class Opened:
 
 
 def convert(
-    clip_path: Path, cast_of: Path | Sequence[Role], out: Path, recipe: ConvertRecipe, device: Device, workers: int
+    clip_path: Path,
+    cast_of: Path | Sequence[Role],
+    out: Path,
+    recipe: ConvertRecipe,
+    device: Device,
+    workers: int,
+    layers: Path | None = None,
 ) -> Generator[Event, None, Converted]:
     """Put B's face on A's in a clip, for one model or several roles; the output is signed as AI-altered before it gets
-    its name. A stopped conversion goes on."""
+    its name. A stopped conversion goes on. `layers`: a folder for the layers, see stages.layers."""
     roles = [Role(cast_of)] if isinstance(cast_of, Path) else cast_of
     models = [Opened.of(role.model, device) for role in roles]
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
     check_output(out, clip, recipe.codec)
-    if is_folder(out, clip) and out.exists():
-        raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
+    for folder, option in ((out if is_folder(out, clip) else None, "-o"), (layers, "--layers")):
+        if folder is not None and folder.exists():
+            raise InputError(f"{folder}: exists already. Choose another {option}, or delete it.")
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
     work = out.with_name(f".{out.name}.part")
@@ -109,19 +117,25 @@ def convert(
     encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
     try:
         with output_errors(out):
+            kept = None if layers is None else LayerFolder(made / "layers", clip)
             with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments") as writer:
-                if writer.begin:
-                    yield Note(
-                        f"{out}: going on with an earlier conversion, {writer.begin} of {clip.count} frames done"
-                    )
-                worked = ordered_map(
-                    read(clip, writer.begin), worker(clip, parts, recipe), workers, ahead=2 * workers + 2
-                )
-                for frame, pixels, box in worked:
-                    writer.write(frame, pixels, box)
+                begin = writer.begin if kept is None else min(writer.begin, kept.begin)
+                if begin:
+                    yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
+                work_on = worker(clip, parts, recipe, kept)
+                for frame, pixels, box in ordered_map(read(clip, begin), work_on, workers, ahead=2 * workers + 2):
+                    if frame.index >= writer.begin:
+                        writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
                         yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
             refuse_explicit(check, probe(encoding), out.name)
+            if layers is not None and kept is not None:
+                kept.describe([(opened.trained, faces) for opened, faces in parts], recipe)
+                for name in (FACE, MASK):  # the plate is as it was
+                    sign(made / "layers" / name, made / "layers" / name, clip, parts, recipe, layers / name)
+                layers.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(made / "layers", layers)
+                yield Finished(layers, "plate, face and mask")
             sign(encoding, out, clip, parts, recipe)
     except ContentError:
         shutil.rmtree(work)
@@ -151,9 +165,10 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
 
 
 def worker(
-    clip: Clip, parts: Parts, recipe: ConvertRecipe
+    clip: Clip, parts: Parts, recipe: ConvertRecipe, layers: LayerFolder | None = None
 ) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
-    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is."""
+    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is. Its
+    layers are written on the way."""
     swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
     for opened, faces in parts:
         swapper = opened.swapper(recipe)
@@ -165,9 +180,14 @@ def worker(
     def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
         pixels: NDArray[Any] | None = None
         box: Box | None = None
+        laid = []
         for swapper, points, acting in swaps.get(frame.index, ()):
-            pixels, touched = swapper(frame.pixels if pixels is None else pixels, points, acting)
-            box = around(box, touched)
+            pixels, layer = swapper(frame.pixels if pixels is None else pixels, points, acting)
+            if layer is not None:
+                laid.append(layer)
+                box = around(box, layer.box)
+        if layers is not None:
+            layers.write(frame, laid)
         if label is not None and frame.pts < labelled_until:
             pixels = label(frame.pixels if pixels is None else pixels)
             box = around(box, label.box)
@@ -176,8 +196,11 @@ def worker(
     return work
 
 
-def sign(encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRecipe) -> None:
-    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger."""
+def sign(
+    encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRecipe, known_as: Path | None = None
+) -> None:
+    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger, as
+    `known_as` where that is to be its name in the end."""
     learned = [
         (role, source)
         for opened, _ in parts
@@ -223,12 +246,9 @@ def sign(encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRec
     else:
         credential.sign(encoding, out, claim)
     made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    shown = claim.people
-    ledger.record(
-        ledger.Output(
-            str(out.resolve()), made, [p.consent_id for p in shown], [p.name for p in shown], claim.model_sha256, ""
-        )
-    )
+    consents, names = [person.consent_id for person in claim.people], [person.name for person in claim.people]
+    path = str((known_as or out).resolve())
+    ledger.record(ledger.Output(path, made, consents, names, claim.model_sha256, ""))
 
 
 def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:

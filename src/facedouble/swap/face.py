@@ -22,6 +22,18 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
+class Layer:
+    """What was laid over a frame."""
+
+    box: Box
+    """half-open px"""
+    face: NDArray[np.float32]
+    """(h, w, 3) 0..1 over the box, as it was before blending"""
+    mask: NDArray[np.float32]
+    """(h, w) 0..1 over the box: how much of the face is seen, where the blend is plain"""
+
+
+@dataclass(frozen=True, eq=False)
 class Swapper:
     """A model ready to put B's face on A's. Threads may share it."""
 
@@ -33,17 +45,14 @@ class Swapper:
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
-    ) -> tuple[NDArray[Any], Box]:
+    ) -> tuple[NDArray[Any], Layer | None]:
         """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,)
-        replaced, and the box it changed.
-
-        The box is half-open px; an empty one where the face lies outside the frame.
-        """
+        replaced, and what was laid over it; None where the face lies outside the frame."""
         size, most = self.trained.size_px, np.iinfo(pixels.dtype).max
         to_crop = align(points, size, self.trained.coverage)
         x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
         if x1 - x0 < 8 or y1 - y0 < 8:
-            return pixels, (0, 0, 0, 0)
+            return pixels, None
         crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
         face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
         bare = self._bare(pixels, points, box)
@@ -57,7 +66,7 @@ class Swapper:
         # Only what the alpha reaches is written, so nothing else is rounded twice.
         touched = alpha * bare > 0
         result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
-        return result, box
+        return result, Layer(box, face, alpha * bare)
 
     def _bare(self, pixels: NDArray[Any], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
         """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""
