@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from facedouble.errors import InputError, OutputError
-from facedouble.footage import Clip, Frame
-from facedouble.media import open_writer, probe, read
+from facedouble.footage import Clip, Frame, Mastering
+from facedouble.media import open_writer, probe, read, tone
 from facedouble.media.writer import segment_frames
 from facedouble.project import output_errors
 
@@ -359,6 +359,55 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path, codec: str) -> None:
     frame = next(read(out))
     assert frame.pixels.dtype == np.uint16 and frame.pixels.max() > 40000
     assert psnr(frame.pixels, next(read(clip)).pixels) > 38
+
+
+DISPLAY = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000)
+"""BT.2020's primaries at D65, 0.0001 to 1000 cd/m2"""
+MADE_ON = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+
+
+def hdr(path: Path, transfer: int, count: int = 4) -> Clip:
+    tags = {"color_primaries": 9, "color_trc": transfer, "colorspace": 9, "color_range": 1}
+    options = {"x265-params": f"log-level=none:{MADE_ON}"}
+    return probe(make(path, STEADY[:count], codec="libx265", form="yuv420p10le", tags=tags, options=options))
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mkv"), ("ffv1", ".mkv")])
+def test_hdr_stays_hdr_and_outside_the_box_untouched(tmp_path: Path, transfer: int, codec: str, suffix: str) -> None:
+    clip = hdr(tmp_path / "in.mp4", transfer)
+    assert clip.mastering == Mastering(DISPLAY, (1000, 400)) and clip.colour.transfer == transfer
+    box, given = (20, 14, 60, 50), []
+    with open_writer(tmp_path / f"out{suffix}", clip, codec) as writer:
+        for frame in read(clip):
+            given.append(picture(frame.index + 100, deep=True))
+            writer.write(frame, given[-1], box)
+    out = probe(tmp_path / f"out{suffix}")
+    assert out.colour == clip.colour and out.pixel_format == "yuv420p10le"
+    if codec != "ffv1":
+        assert out.mastering == clip.mastering
+    for before, after, pixels in zip(read(clip), read(out), given, strict=True):
+        inside = (slice(20, 44), slice(26, 54))
+        assert psnr(after.pixels[inside], pixels[inside]) > (30 if codec != "ffv1" else 40)
+        for was, now in zip(planes(before), planes(after), strict=True):
+            outside = np.ones(was.shape, bool)
+            across, down = SIZE[0] // was.shape[1], SIZE[1] // was.shape[0]
+            outside[14 // down : 50 // down, 20 // across : 60 // across] = False
+            if codec == "ffv1":
+                assert np.array_equal(was[outside], now[outside])
+            else:
+                assert np.abs(was[outside].astype(int) - now[outside]).mean() < 4  # of 1023
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_tones_of_hdr_have_a_way_back(transfer: int) -> None:
+    codes = np.round(np.arange(1024) / 1023 * 65535).astype(np.uint16)
+    sdr = tone.shown(codes, transfer)
+    assert (np.diff(sdr.astype(int)) >= 0).all()
+    assert np.array_equal(np.round(tone.stored(sdr, transfer) / 65535 * 1023), np.arange(1024))
+    white = round((0.58069 if transfer == 16 else 0.75) * 65535)  # ITU-R BT.2408, table 1
+    assert 0.88 < tone.shown(np.array([white], np.uint16), transfer)[0] / 65535 < 0.95
+    assert tone.shown(codes, 1) is codes and tone.stored(codes.astype(np.uint8), transfer).dtype == np.uint8
 
 
 @pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le", "yuv422p", "yuv444p"])

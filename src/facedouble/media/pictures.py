@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..footage import Clip, Frame
 from ..project import atomic_file
 from .reader import picture_files
+from .tone import stored
 
 Box = tuple[int, int, int, int]
 
@@ -26,7 +27,7 @@ class PictureWriter:
     """
 
     def __init__(self, path: Path, like: Clip) -> None:
-        self._path = path
+        self._path, self._transfer = path, like.colour.transfer
         digits = max(6, len(str(like.count)))
         self._names = [f"{index:0{digits}}.png" for index in range(like.count)]
         if like.is_folder:
@@ -59,7 +60,7 @@ class PictureWriter:
             inside = (slice(max(0, y0), max(0, y1)), slice(max(0, x0), max(0, x1)))
             picture = picture.copy()
             picture[inside] = pixels[inside]
-        save_picture(self._path / self._names[frame.index], picture)
+        save_picture(self._path / self._names[frame.index], stored(picture, self._transfer))
 
 
 def save_picture(path: Path, pixels: NDArray[Any]) -> None:

@@ -17,11 +17,12 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
-from ..footage import Clip, Colour, Frame
+from ..footage import Clip, Colour, Frame, Mastering
 from .pictures import Box, PictureWriter
 from .pixels import FULL, LIMITED, converted, from_rgb, has_sites, labelled, layout, nearest_format, relabelled, sites
 from .reader import open_file
 from .segments import Segment, finished, packets
+from .tone import stored
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}
@@ -75,9 +76,9 @@ class Writer:
     4:2:0 in h264 and h265, which players expect, and odd sizes 4:4:4, as nothing is padded or cropped. The rotation of
     `like` is already in the pictures and not written.
 
-    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: its own unit. Interlacing flags and HDR
-    mastering metadata are not carried over; FFV1 tells a pixel aspect other than 1 in its frames alone, where players
-    find it and `probe` does not.
+    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: its own unit. HDR keeps its tags, and in h264
+    and h265 its mastering metadata. Interlacing flags are not carried over; FFV1 tells a pixel aspect other than 1 in
+    its frames alone, where players find it and `probe` does not.
 
     codec: h264 (crf 14 unless said), h265 (crf 16) or ffv1 (lossless, .mkv only).
     Raises InputError for another container or codec, OutputError where the container cannot carry a sound track,
@@ -168,8 +169,10 @@ class Writer:
         old = before[top:low, left:right]
         new = old.copy()
         new[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
-        old_picture = from_rgb(old, self._format, self._colour, self._scaler)
-        new_picture = from_rgb(new, self._format, self._colour, self._scaler)
+        old_picture, new_picture = (
+            from_rgb(stored(part, self._like.colour.transfer), self._format, self._colour, self._scaler)
+            for part in (old, new)
+        )
         for target, was, now in zip(sites(picture), sites(old_picture), sites(new_picture), strict=True):
             step_x, step_y = round(width / target.shape[1]), round(height / target.shape[0])
             rows = slice(y0 // step_y, -(-y1 // step_y))
@@ -187,6 +190,7 @@ class Writer:
         chosen = options.get(codec, {"level": "3", "slicecrc": "1"})
         if codec in _CRF:
             chosen["crf"] = str(_CRF[codec] if self._crf is None else self._crf)
+        chosen |= _mastering_options(codec, like.mastering, chosen)
         source = layout(like.pixel_format)
         offered = [form.name for form in av.Codec(_ENCODERS[codec], "w").video_formats]
         offered = [name for name in offered if has_sites(name) and (codec == "ffv1" or not layout(name).is_rgb)]
@@ -319,6 +323,19 @@ def _options(path: Path, like: Clip, tracks: Any) -> dict[str, str]:
         "video_track_timescale": str(scale),
         "movie_timescale": str(common if common < 2**31 else scale),
     }
+
+
+def _mastering_options(codec: str, mastering: Mastering, options: dict[str, str]) -> dict[str, str]:
+    """The encoder's private options with what an HDR clip says of its making; FFV1 has no place for it."""
+    key = {"h264": "x264-params", "h265": "x265-params"}.get(codec)
+    said = [options[key]] if key in options else []
+    if mastering.display:
+        rx, ry, gx, gy, bx, by, wx, wy, least, most = mastering.display
+        name = "mastering-display" if codec == "h264" else "master-display"
+        said.append(f"{name}=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})")
+    if mastering.light:
+        said.append(f"{'cll' if codec == 'h264' else 'max-cll'}={mastering.light[0]},{mastering.light[1]}")
+    return {key: ":".join(said)} if key and said else {}
 
 
 def _stored_colour(like: Clip, stored_rgb: bool) -> Colour:

@@ -23,13 +23,14 @@ PLATE, FACE, MASK = "plate", "face", "mask"
 _MOST = 65535
 _ALPHA = (
     "straight (unpremultiplied): output = plate * (1 - mask) + face * mask, in the files' own values, which are "
-    "full-range RGB with the clip's transfer function still on them. Outside the mask, face is black."
+    "full-range RGB with the clip's transfer function still on them - but for PQ and HLG (transfer 16, 18), whose "
+    "values are in the tones of SDR here, in which the face was mixed in. Outside the mask, face is black."
 )
 _BLENDS = {
     "plain": "the clip's pixels are just that, rounded to its bit depth",
     "multiband": "the clip was blended band by band (Laplacian pyramids, Burt and Adelson 1983): in the mask's soft "
     "border its coarse tones mix over a wider stretch than its fine ones, so plate, face and mask give the clip's "
-    "pixels exactly where the mask is 0 and nearly where it is 1. Convert with --blend plain for layers that do everywhere",
+    "pixels exactly where the mask is 0 and nearly where it is 1. Convert with --blend plain for layers that always do",
 }
 _TO_CROP = (
     "2 x 3, from px of the frame to px of the crop of crop_px that the model saw; (0, 0) is the centre of the top left "
