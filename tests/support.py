@@ -42,10 +42,10 @@ SMALL = TrainRecipe.of(
 """trains in seconds, and is good for nothing else"""
 
 
-def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0) -> Path:
-    """An .mp4 at 24 frames/s of (H, W, 3) uint8 pictures; `late` frames' time before the first."""
+def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0, rate: int = 24) -> Path:
+    """An .mp4 of (H, W, 3) uint8 pictures, `rate` a second; `late` frames' time before the first."""
     with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream("libx264", rate=24, options={"crf": "14", "preset": "ultrafast"})
+        stream: Any = out.add_stream("libx264", rate=rate, options={"crf": "14", "preset": "ultrafast"})
         stream.pix_fmt = "yuv420p"
         for number, picture in enumerate(pictures):
             if not number:

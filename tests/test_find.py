@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from facedouble.find.person import people, pick
 from facedouble.find.track import cuts, smooth, track
 from facedouble.footage import Frame
 from facedouble.geometry import LEFT_EYE, LIPS, RIGHT_EYE, apply, box_around, overlap, scale_of, similarity
+from facedouble.media.reader import probe, read
 from support import SAMPLE, SHARED, Picture, pictures
 
 RATE = 24.0
@@ -64,6 +67,44 @@ def test_a_face_is_found_in_every_frame(found_a: Faces) -> None:
 
 def test_identity_is_measured_now_and_then_only(found_a: Faces) -> None:
     np.testing.assert_array_equal(np.nonzero(~np.isnan(found_a.embedding[:, 0]))[0], np.arange(0, 144, 30))
+
+
+def test_who_comes_after_a_cut_is_identified(short_a: Path, short_b: Path) -> None:
+    """As many people as before it, and others."""
+    shown = pictures(short_a, 4) + pictures(short_b, 4)
+    finder = Finder(max_people=1)
+    faces, _ = finder.find(Frame(index, index, picture) for index, picture in enumerate(shown))
+    finder.close()
+    named = faces[~np.isnan(faces.embedding[:, 0])]
+    assert {0, 4} <= set(named.frame.tolist()) and len(named) <= 4
+    assert distance(named.embedding[named.frame == 0], named.embedding[named.frame == 4][0])[0] > 0.4
+
+
+def test_a_face_in_hdr_is_found_where_it_is(tmp_path: Path, found_a: Faces) -> None:
+    """The take as PQ would hold it, diffuse white at 203 cd/m2, half as bright as that."""
+    light = (np.stack(pictures(SAMPLE / "a-take1.mp4", 6)) / 255) ** 2.4 * 203 / 2 / 10000
+    power = light ** (2610 / 16384)
+    signal = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    clip = tmp_path / "pq.mkv"
+    with av.open(str(clip), "w") as out:
+        video: Any = out.add_stream("ffv1", rate=24)
+        video.width, video.height, video.pix_fmt = 512, 512, "yuv444p10le"
+        context = video.codec_context
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
+        for index, rgb in enumerate(np.round(signal * 65535).astype(np.uint16)):
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb48le")
+            frame = frame.reformat(format="yuv444p10le", dst_colorspace=9, dst_color_range=1, src_color_range=2)
+            frame.pts, frame.color_primaries, frame.color_trc, frame.colorspace = index, 9, 16, 9
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    assert probe(clip).colour.transfer == 16
+    finder = Finder(max_people=1)
+    faces, _ = finder.find(read(probe(clip)))
+    finder.close()
+    np.testing.assert_array_equal(faces.frame, np.arange(6))
+    away = np.linalg.norm(faces.points - found_a.points[:6], axis=-1).mean(1)
+    assert away.max() < 0.02 * 200  # of the face's width
+    assert distance(faces.embedding[:1], found_a.embedding[0])[0] < 0.35
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ ORDER = [
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
-    "media": ["pixels", "reader", "writer", "flow", "sound"],
+    "media": ["pixels", "tone", "reader", "pictures", "segments", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": [
         "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person",
@@ -29,7 +29,10 @@ INSIDE = {
         "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "checkpoint", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "face", "label"],
-    "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],
+    "stages": [
+        "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
+        "swapping",
+    ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],
 }  # fmt: skip

@@ -17,9 +17,10 @@ import pytest
 from numpy.typing import NDArray
 
 from facedouble.errors import InputError, OutputError
-from facedouble.footage import Clip, Frame
-from facedouble.media import open_writer, probe, read
+from facedouble.footage import Clip, Frame, Mastering
+from facedouble.media import open_writer, probe, read, tone
 from facedouble.media.reader import reduced
+from facedouble.media.writer import segment_frames
 from facedouble.project import output_errors
 
 SIZE = (96, 80)
@@ -362,6 +363,55 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path, codec: str) -> None:
     assert psnr(frame.pixels, next(read(clip)).pixels) > 38
 
 
+DISPLAY = (34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 1, 10000000)
+"""BT.2020's primaries at D65, 0.0001 to 1000 cd/m2"""
+MADE_ON = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+
+
+def hdr(path: Path, transfer: int, count: int = 4) -> Clip:
+    tags = {"color_primaries": 9, "color_trc": transfer, "colorspace": 9, "color_range": 1}
+    options = {"x265-params": f"log-level=none:{MADE_ON}"}
+    return probe(make(path, STEADY[:count], codec="libx265", form="yuv420p10le", tags=tags, options=options))
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("h265", ".mkv"), ("ffv1", ".mkv")])
+def test_hdr_stays_hdr_and_outside_the_box_untouched(tmp_path: Path, transfer: int, codec: str, suffix: str) -> None:
+    clip = hdr(tmp_path / "in.mp4", transfer)
+    assert clip.mastering == Mastering(DISPLAY, (1000, 400)) and clip.colour.transfer == transfer
+    box, given = (20, 14, 60, 50), []
+    with open_writer(tmp_path / f"out{suffix}", clip, codec) as writer:
+        for frame in read(clip):
+            given.append(picture(frame.index + 100, deep=True))
+            writer.write(frame, given[-1], box)
+    out = probe(tmp_path / f"out{suffix}")
+    assert out.colour == clip.colour and out.pixel_format == "yuv420p10le"
+    if codec != "ffv1":
+        assert out.mastering == clip.mastering
+    for before, after, pixels in zip(read(clip), read(out), given, strict=True):
+        inside = (slice(20, 44), slice(26, 54))
+        assert psnr(after.pixels[inside], pixels[inside]) > (30 if codec != "ffv1" else 40)
+        for was, now in zip(planes(before), planes(after), strict=True):
+            outside = np.ones(was.shape, bool)
+            across, down = SIZE[0] // was.shape[1], SIZE[1] // was.shape[0]
+            outside[14 // down : 50 // down, 20 // across : 60 // across] = False
+            if codec == "ffv1":
+                assert np.array_equal(was[outside], now[outside])
+            else:
+                assert np.abs(was[outside].astype(int) - now[outside]).mean() < 4  # of 1023
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_tones_of_hdr_have_a_way_back(transfer: int) -> None:
+    codes = np.round(np.arange(1024) / 1023 * 65535).astype(np.uint16)
+    sdr = tone.shown(codes, transfer)
+    assert (np.diff(sdr.astype(int)) >= 0).all()
+    assert np.array_equal(np.round(tone.stored(sdr, transfer) / 65535 * 1023), np.arange(1024))
+    white = round((0.58069 if transfer == 16 else 0.75) * 65535)  # ITU-R BT.2408, table 1
+    assert 0.88 < tone.shown(np.array([white], np.uint16), transfer)[0] / 65535 < 0.95
+    assert tone.shown(codes, 1) is codes and tone.stored(codes.astype(np.uint8), transfer).dtype == np.uint8
+
+
 @pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le", "yuv422p", "yuv444p"])
 @pytest.mark.parametrize("box", [(21, 13, 64, 50), (0, 0, 19, 19), (71, 55, 96, 80)])
 def test_outside_the_box_nothing_is_touched_and_inside_is_what_was_given(
@@ -386,6 +436,18 @@ def test_outside_the_box_nothing_is_touched_and_inside_is_what_was_given(
             assert np.array_equal(was[outside], now[outside])
         inner = (slice(y0 + 4 * (y0 > 0), y1 - 4 * (y1 < 80)), slice(x0 + 4 * (x0 > 0), x1 - 4 * (x1 < 96)))
         assert psnr(after.pixels[inner], pixels[inner]) > 45
+
+
+def test_chroma_inside_the_box_does_not_depend_on_its_size(tmp_path: Path) -> None:
+    clip = probe(make(tmp_path / "in.mkv", STEADY[:2], codec="ffv1"))
+    seen = []
+    for box in ((20, 14, 60, 50), (20, 14, 61, 53), (3, 5, 77, 71)):
+        with open_writer(tmp_path / "out.mkv", clip, "ffv1") as writer:
+            for frame in read(clip):
+                writer.write(frame, picture(frame.index + 100), box)
+        seen.append([part[12:24, 14:28] for part in planes(next(read(probe(tmp_path / "out.mkv"))))[1:]])
+    for other in seen[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(seen[0], other, strict=True))
 
 
 def test_equal_pixels_inside_the_box_keep_the_stored_samples(tmp_path: Path) -> None:
@@ -451,6 +513,65 @@ def test_an_error_among_the_frames_ends_the_writer(tmp_path: Path) -> None:
                 raise RuntimeError("mine")
     with pytest.raises(OutputError, match="no frame"), open_writer(tmp_path / "out.mp4", clip):
         pass
+
+
+def stopped_at(clip: Clip, path: Path, codec: str, keep: Path, last: int) -> None:
+    """Write a clip, up to and with the frame `last`."""
+    with pytest.raises(KeyboardInterrupt), open_writer(path, clip, codec, keep=keep) as writer:
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+            if frame.index == last:
+                raise KeyboardInterrupt
+
+
+def all_packets(path: Path) -> list[tuple[int | None, int | None, int | None, bytes]]:
+    with av.open(str(path)) as container:
+        return [(packet.pts, packet.dts, packet.duration, bytes(packet)) for packet in container.demux() if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".mp4", "h265"), (".mkv", "ffv1")]
+)
+def test_stopped_twice_a_film_becomes_what_it_would_have_been(tmp_path: Path, suffix: str, codec: str) -> None:
+    # Rates that grow and shrink where segments meet.
+    pts = (np.cumsum([700, 300, 300, 1500, 90] * 62) + 1000).tolist()
+    # 128 px wide: at other widths x264 does not give the same packets twice (see Writer).
+    clip = probe(make(tmp_path / "in.mp4", pts, sounds=["aac"], options={"bf": "2"}, size=(128, 80)))
+    each = segment_frames(clip)
+    assert 80 < each < 100
+    out, keep = tmp_path / f"out{suffix}", tmp_path / "keep"
+    stopped_at(clip, out, codec, keep, each + 30)
+    with open_writer(out, clip, codec, keep=keep) as writer:
+        assert writer.begin == each
+        writer.write(next(read(clip, each)))  # ends early, and yet is a film
+    (keep / "000001.npy").unlink()
+    stopped_at(clip, out, codec, keep, 2 * each + 50)
+    with open_writer(out, clip, codec, keep=keep) as writer:
+        assert writer.begin == 2 * each
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+    once = rewrite(clip, tmp_path / f"once{suffix}", codec)
+    assert all_packets(out) == all_packets(once.path)
+    film = probe(out)
+    assert film.count == 310 and [frame.index for frame in read(film)] == list(range(310))
+    if suffix != ".mkv":
+        assert film.pts.tolist() == pts and sound_packets(out) == sound_packets(clip.path)
+    for before, after in zip(read(clip), read(film), strict=True):
+        assert psnr(before.pixels, after.pixels) > (36 if codec != "ffv1" else 99)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", f"once{suffix}", out.name, "keep"])
+
+
+def test_stopped_pictures_are_not_made_again(tmp_path: Path) -> None:
+    clip = probe(make(tmp_path / "in.mp4", STEADY[:9]))
+    out = tmp_path / "out"
+    stopped_at(clip, out, "h264", tmp_path / "keep", 4)
+    made = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    with open_writer(out, clip) as writer:
+        assert writer.begin == 5 == len(made)
+        for frame in read(clip, writer.begin):
+            writer.write(frame)
+    assert {file: file.stat().st_mtime_ns for file in made} == made
+    assert [np.array_equal(a.pixels, b.pixels) for a, b in zip(read(clip), read(probe(out)), strict=True)] == [True] * 9
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")

@@ -68,6 +68,8 @@ def test_the_command(short_a: Path, model: Path, tmp_path: Path, capsys: pytest.
     line = ("preview", short_a, model, "--at", "3", "-o", out, "--device", "cpu")
     assert command(*line, "--compare", "colour=none,reinhard", "--compare", "occlusion=cover,keep") == 0
     assert "4 choices of settings" in "".join(capsys.readouterr())
+    assert command(*line, "--compare", "fit=none,sharpen,reduce", "--face-px", "100") == 0
+    assert "3 choices of settings" in "".join(capsys.readouterr())
     for wrong in ("colour", "crf=1", "colour=pink"):
         assert command(*line, "--compare", wrong) == 1
     assert command(*line[:-3], tmp_path / "p.jpg") == 1

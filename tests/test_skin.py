@@ -14,19 +14,22 @@ from numpy.typing import NDArray
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
-from facedouble.errors import ModelError
+from facedouble.errors import InputError, ModelError
+from facedouble.events import Note
+from facedouble.faces import Faces
 from facedouble.find.crop import sharpness
+from facedouble.find.landmarks import Landmarker
 from facedouble.find.mask import face_mask, skin_mask
 from facedouble.find.mesh import Mesh
 from facedouble.find.surface import FLAT_PX, Surface
 from facedouble.geometry import FACE_OVAL, apply
 from facedouble.learn import skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
-from facedouble.media.reader import frame_at, probe
+from facedouble.media.reader import frame_at, probe, read
 from facedouble.recipes import ConvertRecipe, Until
-from facedouble.stages.conversion import Opened
+from facedouble.stages.conversion import Opened, smaller
 from facedouble.swap.fit import Drawn, Fit
-from support import CPU, SMALL, run
+from support import CPU, SAMPLE, SMALL, run
 
 CHEEK = 50
 """a vertex of the mesh"""
@@ -236,11 +239,40 @@ def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSe
     fine_parts, pictures = {}, {}
     for fit, grain in product(("none", "sharpen"), ("none", "keep")):
         swapper = opened.swapper(ConvertRecipe(fit=fit, grain=grain), seen)
-        pictures[fit, grain], box = swapper(frame.pixels, points, doing)
+        pictures[fit, grain], layer = swapper(frame.pixels, points, doing)
         fine_parts[fit, grain] = sharpness(np.ascontiguousarray(pictures[fit, grain][y0:y1, x0:x1]))
         outside = np.ones(frame.pixels.shape[:2], bool)
-        outside[box[1] : box[3], box[0] : box[2]] = False
+        x, y, right, low = layer.box
+        outside[y:low, x:right] = False
         np.testing.assert_array_equal(pictures[fit, grain][outside], frame.pixels[outside])
     assert fine_parts["none", "keep"] > 1.2 * fine_parts["none", "none"]
     assert fine_parts["sharpen", "none"] > fine_parts["none", "none"]
     assert fine_parts["sharpen", "keep"] > fine_parts["sharpen", "none"]
+
+
+def test_a_clip_may_be_made_smaller_instead(short_a: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    events, done = run(stages.convert(short_a, model, out, ConvertRecipe(fit="reduce", face_px=120), CPU, 2))
+    before, after = probe(short_a), probe(out)
+    assert after.size == done.clip.size and after.size[0] < before.size[0]
+    assert [int(p) * before.time_base for p in before.pts] == [int(p) * after.time_base for p in after.pts]
+    tall = np.linalg.norm(done.faces.points[:, 10] - done.faces.points[:, 152], axis=1)
+    assert np.median(tall) == pytest.approx(120, abs=3)
+    assert any("made smaller" in event.text for event in events if isinstance(event, Note))
+    again = Landmarker(video=False)(next(read(after, 5, 6)).pixels)
+    assert np.linalg.norm(again.points[0] - done.faces.points[5], axis=1).mean() < 20
+    _, measures = run(stages.judge_conversion(done, model, tmp_path / "judge", None, 2))
+    assert measures.background_psnr > 38 and measures.same_times and measures.same_tags and measures.place_error < 15
+    _, alone = run(stages.judge_clips(short_a, out, SAMPLE / "b-take2.mp4", None, tmp_path / "alone", None, 2))
+    assert alone.background_psnr == pytest.approx(measures.background_psnr, abs=1)
+
+
+def test_a_clip_is_not_made_larger(short_a: Path, model: Path, tmp_path: Path) -> None:
+    clip, face = probe(short_a), Faces.empty(1)
+    face.points[0, 152] = (0, 90)
+    same, faces, said = smaller(clip, [face], 100)
+    assert same is clip and faces == [face] and "not made smaller" in said.text
+    nobody, _, _ = smaller(clip, [Faces.empty()], 100)
+    assert nobody is clip
+    with pytest.raises(InputError, match="face 5 px"):
+        ConvertRecipe(fit="reduce", face_px=5)

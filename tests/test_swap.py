@@ -17,6 +17,7 @@ import pytest
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, ContentError, InputError
+from facedouble.events import Progress
 from facedouble.find.mask import cover_mask
 from facedouble.geometry import FACE_OVAL, LEFT_BROW, RIGHT_BROW, align
 from facedouble.media.reader import probe, read
@@ -25,7 +26,7 @@ from facedouble.provenance.content import ContentCheck
 from facedouble.recipes import ConvertRecipe
 from facedouble.swap.blend import multiband, plain
 from facedouble.swap.colour import match_skin
-from facedouble.swap.face import _into_region, _region
+from facedouble.swap.face import Swapper, _into_region, _region
 from facedouble.swap.label import Label
 from support import CPU, backdrop, pictures, run, write_clip
 
@@ -185,25 +186,78 @@ def test_frames_without_the_person_pass_bit_for_bit(short_a: Path, model: Path, 
         assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
 
 
+def test_only_ranges_are_converted(short_a: Path, model: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "unknown.mp4", pictures(short_a))
+    for source in (short_a, clip):  # whose faces are known, and are searched
+        out = tmp_path / f"{source.stem}-out.mkv"
+        recipe = ConvertRecipe(codec="ffv1", ranges=("00:01-", "3-7"))
+        _, done = run(stages.convert(source, model, out, recipe, CPU, 2))
+        shown = [*range(3, 7), *range(24, 40)]
+        assert done.faces.frame.tolist() == shown
+        for before, after in zip(read(probe(source)), read(probe(out)), strict=True):
+            assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
+        assert credential.verify(out).details["swap"]["changed_frames"] == [[3, 7], [24, 40]]
+    for ranges, why in ((("7-3",), "START before END"), (("900-",), "has no frame in --range 900-")):
+        with pytest.raises(InputError, match=why):
+            run(stages.convert(short_a, model, tmp_path / "no.mkv", ConvertRecipe(ranges=ranges), CPU, 2))
+
+
 def test_the_input_is_never_replaced(short_a: Path, model: Path) -> None:
     with pytest.raises(InputError, match="replace the input"):
         run(stages.convert(short_a, model, short_a, ConvertRecipe(), CPU, 2))
 
 
-def test_killed_conversion_leaves_no_clip_and_starts_over(model: Path, short_a: Path, tmp_path: Path) -> None:
-    long = write_clip(tmp_path / "long.mp4", pictures(short_a) * 20)
-    out = tmp_path / "out.mp4"
-    convert = [sys.executable, "-m", "facedouble.cli", "convert", str(long), str(model), "-o", str(out)]
-    process = subprocess.Popen(convert, stderr=subprocess.DEVNULL)
-    half, end = tmp_path / ".out.encoding.mp4", time.monotonic() + 100
-    while not half.exists() and time.monotonic() < end:
+def killed(command: list[str], there: Path) -> None:
+    """Run a command, and kill it once a file is there."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 100
+    while not there.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
+    assert there.exists() and process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert half.exists() and not out.exists()
-    events, _ = run(stages.convert(short_a, model, out, ConvertRecipe(), CPU, 2))
-    assert any("starting it over" in getattr(event, "text", "") for event in events)
-    assert out.is_file() and not half.exists()
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out"])
+def test_a_killed_conversion_goes_on_and_ends_as_if_never_killed(
+    model: Path, short_a: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    film = name == "out.mp4"
+    # At 3 frames/s, so that a segment of the film has 12 frames.
+    clip = write_clip(tmp_path / "slow.mp4", pictures(short_a), rate=3) if film else short_a
+    out, work = tmp_path / name, tmp_path / f".{name}.part"
+    kept = work / "made" / ("segments/000001.npy" if film else "pictures/000014.png")
+    convert = [sys.executable, "-m", "facedouble.cli", "convert", str(clip), str(model), "-o", str(out)]
+    killed([*convert, "--workers", "2"], kept)
+    assert not out.exists()
+    swapped: list[int] = []
+    swap = Swapper.__call__
+    monkeypatch.setattr(Swapper, "__call__", lambda self, pixels, *rest: swapped.append(1) or swap(self, pixels, *rest))
+    events, _ = run(stages.convert(clip, model, out, ConvertRecipe(), CPU, 2))
+    again, whole = len(swapped), probe(clip).count
+    assert any("going on with an earlier conversion" in getattr(event, "text", "") for event in events)
+    assert not any("searching" in getattr(event, "stage", "") for event in events)
+    assert again <= whole - (24 if film else 15)
+    assert not work.exists() and credential.verify(out).state == "valid"
+    run(stages.convert(clip, model, tmp_path / f"once-{name}", ConvertRecipe(), CPU, 2))
+    assert len(swapped) == again + whole
+    ends, once = (list(read(probe(tmp_path / file))) for file in (name, f"once-{name}"))
+    assert [frame.pts for frame in ends] == [frame.pts for frame in once]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(ends, once, strict=True))
+
+
+def test_a_conversion_with_other_settings_starts_over(model: Path, short_a: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stopped = stages.convert(short_a, model, out, ConvertRecipe(), CPU, 2)
+    while not isinstance(next(stopped), Progress):
+        pass
+    stopped.close()
+    assert (tmp_path / ".out.part" / "made" / "pictures" / "000009.png").is_file()
+    events, _ = run(stages.convert(short_a, model, out, ConvertRecipe(colour="none"), CPU, 2))
+    assert any("other footage or settings; starting over" in getattr(event, "text", "") for event in events)
+    run(stages.convert(short_a, model, tmp_path / "once", ConvertRecipe(colour="none"), CPU, 2))
+    for one, other in zip(read(probe(out)), read(probe(tmp_path / "once")), strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
 
 
 def test_a_model_holds_no_code(model: Path) -> None:

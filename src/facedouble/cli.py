@@ -143,10 +143,28 @@ def _parser() -> argparse.ArgumentParser:
 
     convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
     convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
-    convert.add_argument("model", type=Path, metavar="MODEL", help="folder made by train")
+    convert.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="folder made by train")
+    convert.add_argument(
+        "--map", dest="roles", action="append", default=[], metavar="WHO=MODEL",
+        help="instead of MODEL, once for each of several people: WHO is the person of that model's performance, by "
+        "name, or a picture of them as they look in this clip",
+    )  # fmt: skip
+    convert.add_argument(
+        "--person", type=Path, metavar="PICTURE",
+        help="by which the person of MODEL's performance is known in this clip, if they look unlike their face set",
+    )  # fmt: skip
     convert.add_argument(
         "-o", "--output", type=_named, required=True, help="the swapped clip: .mp4, .mov, .mkv, or a folder"
     )
+    convert.add_argument(
+        "--range", dest="ranges", action="append", default=[], metavar="START-END",
+        help="replace faces only here: frames (100-500) or times (00:03.2-00:07), END not included; the rest passes "
+        "through; give it again for more",
+    )  # fmt: skip
+    convert.add_argument(
+        "--layers", type=_named, metavar="DIR",
+        help="also write plate, face and mask as 16-bit PNG, and layers.json with their places, for a compositor",
+    )  # fmt: skip
     convert.add_argument("--judge", action="store_true", help="then measure it, and write a report beside it")
     _convert_options(convert)
     _machine_options(convert)
@@ -409,9 +427,14 @@ def _mixing_options(group: Any) -> None:
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--fit", default="sharpen", choices=["sharpen", "none"],
+        "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],
         help="where the face comes out smoother than the picture around it: sharpen edges and add the source's own "
-        "skin detail, or leave it (default: %(default)s)",
+        "skin detail; besides make the clip smaller, until faces are as tall as --face-px; or leave it (default: "
+        "%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--face-px", type=int, default=256, metavar="PX",
+        help="how tall faces become, forehead to chin, with --fit reduce (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--grain", default="keep", choices=["keep", "none"],

@@ -134,8 +134,9 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    names = ("codec", "crf", *_MIXING, "label")
-    return ConvertRecipe(**{name: getattr(options, name) for name in names})
+    names = ("codec", "crf", *_MIXING, "face_px", "label")
+    chosen = {name: getattr(options, name) for name in names}
+    return ConvertRecipe(**chosen, ranges=tuple(getattr(options, "ranges", ())))
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
@@ -202,7 +203,13 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
     device, workers = _machine(options)
     from . import stages
 
-    done = _listen(stages.convert(options.clip, options.model, options.output, recipe, device, workers), options)
+    if (options.model is None) == (not options.roles):
+        raise InputError("convert: expected a MODEL, or --map WHO=MODEL for each of several people; one of the two.")
+    if options.roles and (options.person or options.judge):
+        raise InputError("convert --map: --person and --judge are about one person. Leave them out.")
+    roles = [stages.Role.parse(text) for text in options.roles] or [stages.Role(options.model, options.person)]
+    stage = stages.convert(options.clip, roles, options.output, recipe, device, workers, options.layers)
+    done = _listen(stage, options)
     if options.judge:
         from .console import print_measures
 
@@ -227,7 +234,7 @@ def preview(options: argparse.Namespace, _stopped: Flag) -> None:
             )
         columns.append([(name, value) for value in values.split(",")])
     choices = [dict(choice) for choice in product(*columns)]
-    own = {name: getattr(options, name) for name in _MIXING}
+    own = {name: getattr(options, name) for name in (*_MIXING, "face_px")}
     recipes = {
         ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
         for choice in choices

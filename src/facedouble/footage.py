@@ -32,6 +32,16 @@ class Colour:
     range: int = 0
 
 
+@dataclass(frozen=True)
+class Mastering:
+    """What an HDR clip says of the screen it was made on (SMPTE ST 2086) and of its brightest pictures (CTA-861.3)."""
+
+    display: tuple[int, ...] = ()
+    """x, y of red, green, blue and white in 1/50000, then the least and the most light in 1/10000 cd/m2"""
+    light: tuple[int, ...] = ()
+    """MaxCLL and MaxFALL in cd/m2"""
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A video file, or a folder of pictures, as it is to be shown (rotation metadata already applied to `size`)."""
@@ -58,6 +68,7 @@ class Clip:
     """of a folder's pictures; `size` is then the widest and the tallest of them"""
     filmed: tuple[int, int] | None = None
     """the size of the pictures in the file, where they are to be read at another; see media.reader.reduced"""
+    mastering: Mastering = Mastering()
 
     @property
     def count(self) -> int:
@@ -115,7 +126,7 @@ class Frame:
     index: int
     pts: int
     pixels: NDArray[Any]
-    """(H, W, 3) RGB, uint8 or uint16"""
+    """(H, W, 3) RGB, uint8 or uint16; of an HDR clip in the tones of SDR, see media.tone"""
     native: Any = None
     """the decoder's own picture, opaque outside media/: lets a writer pass what was not changed through exactly"""
 

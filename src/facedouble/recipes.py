@@ -176,12 +176,16 @@ class ConvertRecipe(Recipe):
     occlusion: str = "keep"
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     fit: str = "sharpen"
-    """where the face is smoother than the picture around it: sharpen (its edges, and B's own skin detail is added) or
-    none"""
+    """where the face is smoother than the picture around it: sharpen (its edges, and B's own skin detail is added),
+    reduce (the same, and the clip is made smaller until its faces are face_px tall) or none"""
+    face_px: int = 256
+    """how tall faces are, forehead to chin, in a clip that is made smaller"""
     grain: str = "keep"
     """the plate's grain on the new face: keep or none"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
+    ranges: tuple[str, ...] = ()
+    """stretches of the clip where faces are replaced, see footage.parse_range; none: all of it"""
 
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
@@ -189,9 +193,12 @@ class ConvertRecipe(Recipe):
         _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
         _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
         _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
-        _check(self.fit in ("sharpen", "none"), f"fit {self.fit!r}: expected sharpen or none")
+        _check(self.fit in ("sharpen", "reduce", "none"), f"fit {self.fit!r}: expected sharpen, reduce or none")
+        _check(32 <= self.face_px <= 4096, f"face {self.face_px} px: expected 32 to 4096 px")
         _check(self.grain in ("keep", "none"), f"grain {self.grain!r}: expected keep or none")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
+        for text in self.ranges:
+            parse_range(text)
 
 
 @dataclass(frozen=True)

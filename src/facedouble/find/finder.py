@@ -17,6 +17,8 @@ from .identity import Identity
 from .landmarks import Landmarker
 
 THUMB_PX = 16
+CUT = 0.02
+"""change of the whole picture under which there is no cut"""
 # A second look is dear (about 40 ms at 640 px), so it is taken where faces went missing, and now and then.
 _LOOK_EVERY = 20
 # An identity takes 75 ms and holds up the other threads; whoever appears is identified at once, then now and then.
@@ -51,7 +53,7 @@ class Finder:
         """All faces of `frames` and a thumbnail (n, 16, 16, 3) of each frame, from which cuts are told."""
         found: list[Faces] = []
         thumbs: list[NDArray[np.uint8]] = []
-        before, since_look = 0, _LOOK_EVERY
+        before, since_look, moved = 0, _LOOK_EVERY, 0.0
         for number, frame in enumerate(frames):
             pixels = to_8_bit(frame.pixels)
             faces = self._whole(pixels, frame.index)
@@ -59,14 +61,16 @@ class Finder:
             if not self._film or len(faces) < before or since_look >= (_LOOK_EVERY if len(faces) else 3):
                 faces = self._look_again(pixels, faces, frame.index)
                 since_look = 0
-            appeared = not self._film or len(faces) > before
-            before = len(faces)
+            thumbs.append(thumbnail(pixels))
+            # Behind a cut there may be as many people as before it, and others.
+            changed = float(change(np.array(thumbs[-2:]))[0]) if number else 0.0
+            appeared = not self._film or len(faces) > before or changed > max(CUT, 2 * moved)
+            before, moved = len(faces), changed
             wide = faces.box[:, 2] - faces.box[:, 0] >= self._min_face_px
             faces = faces[wide]
             if appeared or number % _IDENTITY_EVERY == 0:
                 faces = self._identify(pixels, faces)
             found.append(faces)
-            thumbs.append(thumbnail(pixels))
         return Faces.join(found), np.array(thumbs, np.uint8).reshape(-1, THUMB_PX, THUMB_PX, 3)
 
     def _look_again(self, pixels: NDArray[np.uint8], faces: Faces, frame: int) -> Faces:
@@ -97,3 +101,8 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import cv2
 
     return np.asarray(cv2.resize(pixels, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def change(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n - 1,) how much each of n thumbnails differs from the one before it, of 1."""
+    return np.asarray(np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean((1, 2, 3)) / 255, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,12 +113,60 @@ def pick(
             )
         text = f"the most frequent of {len(known)} people (same person under {same_person:.2f})"
         text = "the only person" if len(known) == 1 else text
-    mine = faces[np.isin(faces.track, person.tracks)]
-    # One face a frame: the surest, then the largest.
-    area = (mine.box[:, 2] - mine.box[:, 0]) * (mine.box[:, 3] - mine.box[:, 1])
-    order = np.lexsort((-area, -mine.score, mine.frame))
-    first = order[np.unique(mine.frame[order], return_index=True)[1]]
-    return mine[first], person, f"{clip}: kept {text}, {len(first)} faces"
+    mine = _one_a_frame(faces[np.isin(faces.track, person.tracks)])
+    return mine, person, f"{clip}: kept {text}, {len(mine)} faces"
+
+
+def _one_a_frame(faces: Faces) -> Faces:
+    """The surest face of each frame, then the largest."""
+    area = (faces.box[:, 2] - faces.box[:, 0]) * (faces.box[:, 3] - faces.box[:, 1])
+    order = np.lexsort((-area, -faces.score, faces.frame))
+    return faces[order[np.unique(faces.frame[order], return_index=True)[1]]]
+
+
+def tell_apart(
+    faces: Faces, wanted: Mapping[str, NDArray[np.float32]], clip: str, same_person: float = SAME_PERSON
+) -> tuple[dict[str, Faces], list[str]]:
+    """The faces of several people, each known by a descriptor (128,), at most one a frame and nobody's twice; and
+    sentences that say how they were told.
+
+    Each must be the nearest of the `wanted` to one person of the clip, and that person nearest to them. Single tracks
+    that are nearer to another of the wanted than to their own are left out. Raises FaceError where somebody is not in
+    the clip, or where two are most like the same person.
+    """
+    names, known = list(wanted), people(faces, same_person)
+    if not known:
+        raise FaceError(f"{clip}: no face found. Expected footage in which the people's faces can be seen.")
+    away = np.array([[distance(person.embedding, wanted[name])[0] for person in known] for name in names])
+    found, said = {}, []
+    for row, name in enumerate(names):
+        nearest = int(np.argmin(away[row]))
+        if away[row, nearest] >= same_person:
+            raise FaceError(
+                f"{clip}: nobody like {name} (nearest {away[row, nearest]:.2f}, same person under {same_person:.2f}). "
+                "Leave that --map out, or give a picture of who is meant in this clip: --map PICTURE=MODEL."
+            )
+        rival = int(np.argmin(away[:, nearest]))
+        if rival != row:
+            raise FaceError(
+                f"{clip}: {names[rival]} and {name} are both most like the same person there (distances "
+                f"{away[rival, nearest]:.2f} and {away[row, nearest]:.2f}). Leave one --map out, or give pictures of "
+                "who is meant in this clip: --map PICTURE=MODEL."
+            )
+        theirs = [number for number in known[nearest].tracks if _is_nearest(faces, number, name, wanted)]
+        found[name] = _one_a_frame(faces[np.isin(faces.track, theirs)])
+        left = len(known[nearest].tracks) - len(theirs)
+        aside = f"; {left} stretches that look more like somebody else's are left as they are" if left else ""
+        said.append(f"{clip}: {name} is seen in {len(found[name])} frames (distance {away[row, nearest]:.2f}){aside}")
+    return found, said
+
+
+def _is_nearest(faces: Faces, track: int, name: str, wanted: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Whether a track is at least as near to `name` as to any other of the wanted."""
+    samples = faces.embedding[faces.track == track]
+    mean = mean_embedding(samples[~np.isnan(samples[:, 0])])
+    away = {other: float(distance(mean, descriptor)[0]) for other, descriptor in wanted.items()}
+    return away[name] <= min(away.values())
 
 
 def sampled_identity(clip: Clip) -> NDArray[np.float32]:

@@ -19,8 +19,8 @@ from ..media.flow import ordered_map
 from ..media.reader import read
 from ..project import atomic_file
 from ..recipes import ExtractRecipe
-from .finder import THUMB_PX, Finder, thumbnail, to_8_bit
-from .track import CUT, change, cuts, smooth, track
+from .finder import CUT, THUMB_PX, Finder, change, thumbnail, to_8_bit
+from .track import cuts, smooth, track
 
 # Fixed, so that the result does not depend on how many threads there are or where an earlier run stopped.
 _STRETCH = 120

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from ..faces import Faces
 from ..geometry import box_around
+from .finder import CUT, change
 
-CUT = 0.02
-"""change of the whole picture under which there is no cut"""
 _GAP_S = 0.5
 _SMOOTH_S = 0.23
 
@@ -35,11 +34,6 @@ def cuts(thumbs: NDArray[np.uint8]) -> NDArray[np.bool_]:
         usual = float(around[-2:][0]) if len(around) else 0.0
         begins[i + 1] = value > max(CUT, 2 * usual)
     return begins
-
-
-def change(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n - 1,) how much each of n thumbnails differs from the one before it, of 1."""
-    return np.asarray(np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean((1, 2, 3)) / 255, np.float32)
 
 
 def track(faces: Faces, begins: NDArray[np.bool_], rate: float) -> Faces:

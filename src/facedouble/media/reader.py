@@ -19,8 +19,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
-from ..footage import Clip, Colour, Frame
-from .pixels import FULL, layout, resized, to_rgb, turned
+from ..footage import Clip, Colour, Frame, Mastering
+from .pixels import FULL, LIMITED, layout, resized, to_rgb, turned
+from .tone import shown
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 
@@ -82,6 +83,7 @@ def probe(path: Path, sizes_may_differ: bool = False) -> Clip:
             sample_aspect=1 / aspect if rotation in (90, 270) else aspect,
             rotation=rotation,
             audio_tracks=len(container.streams.audio),
+            mastering=_mastering(first),
         )
 
 
@@ -91,7 +93,7 @@ def reduced(clip: Clip, part: float) -> Clip:
     colour = clip.colour
     if colour.matrix == _UNSAID and not layout(clip.pixel_format).is_rgb:
         # What is not said is taken by the size, which was another.
-        colour = replace(colour, matrix=1 if min(clip.size) >= _HIGH_DEFINITION else 6)
+        colour = replace(colour, matrix=1 if min(clip.size) >= _HIGH_DEFINITION else 6, range=colour.range or LIMITED)
     return replace(clip, size=(width, height), filmed=clip.filmed or clip.size, colour=colour)
 
 
@@ -153,7 +155,8 @@ def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]
                     )
                 if clip.size != filmed:
                     upright = resized(upright, clip.size, reducer)
-                yield Frame(index, time, to_rgb(upright, deep, clip.colour, scaler), upright)
+                pixels = shown(to_rgb(upright, deep, clip.colour, scaler), clip.colour.transfer)
+                yield Frame(index, time, pixels, upright)
                 index += 1
                 if index == stop:
                     return
@@ -271,6 +274,21 @@ def _rate(stream: Any) -> Fraction:
 def _colour(picture: Any) -> Colour:
     range_ = FULL if picture.format.name.startswith("yuvj") else picture.color_range
     return Colour(picture.color_primaries, picture.color_trc, picture.colorspace, range_)
+
+
+def _mastering(picture: Any) -> Mastering:
+    """From FFmpeg's AVMasteringDisplayMetadata (ten fractions, two flags) and AVContentLightMetadata (two numbers)."""
+    data = {side.type.name: bytes(side) for side in picture.side_data}
+    display: tuple[int, ...] = ()
+    light: tuple[int, ...] = ()
+    if (found := data.get("MASTERING_DISPLAY_METADATA")) is not None:
+        values = np.frombuffer(found[:88], np.int32).tolist()
+        if all(values[20:22]) and all(values[1:20:2]):
+            units = (*[50000] * 8, 10000, 10000)
+            display = tuple(round(Fraction(values[2 * i], values[2 * i + 1]) * unit) for i, unit in enumerate(units))
+    if (found := data.get("CONTENT_LIGHT_LEVEL")) is not None:
+        light = tuple(np.frombuffer(found[:8], np.uint32).tolist())
+    return Mastering(display, light)
 
 
 def _rotation(path: Path, picture: Any) -> int:

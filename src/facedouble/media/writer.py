@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +17,12 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
-from ..footage import Clip, Colour, Frame
+from ..footage import Clip, Colour, Frame, Mastering
+from .pictures import Box, PictureWriter
 from .pixels import FULL, LIMITED, converted, from_rgb, has_sites, labelled, layout, nearest_format, relabelled, sites
-from .reader import open_file, picture_files
-
-Box = tuple[int, int, int, int]
+from .reader import open_file
+from .segments import Segment, finished, packets
+from .tone import stored
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _ENCODERS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}
@@ -28,51 +30,83 @@ _CRF = {"h264": 14, "h265": 16}  # visually lossless: the swapped face was encod
 _MARGIN = 16  # px around a box that chroma filters may look at
 
 
-def open_writer(path: Path, like: Clip, codec: str = "h264", crf: int | None = None) -> Writer | PictureWriter:
-    """The writer that suits `path`: a PictureWriter where it has no suffix (a folder), else a Writer."""
-    if path.suffix == "" or (like.is_folder and path.suffix.lower() not in _CONTAINERS):
+def open_writer(
+    path: Path, like: Clip, codec: str = "h264", crf: int | None = None, keep: Path | None = None
+) -> Writer | PictureWriter:
+    """The writer that suits `path`: a PictureWriter where it has no suffix (a folder), else a Writer. Both say in
+    `begin` which frame they want first: those before it are there from a run that was stopped."""
+    if is_folder(path, like):
         return PictureWriter(path, like)
-    return Writer(path, like, codec, crf)
+    return Writer(path, like, codec, crf, keep)
+
+
+def is_folder(path: Path, like: Clip) -> bool:
+    """Whether an output of this name is a folder of pictures."""
+    return path.suffix == "" or (like.is_folder and path.suffix.lower() not in _CONTAINERS)
+
+
+def check_output(path: Path, like: Clip, codec: str) -> None:
+    """Raise InputError for a name or codec that open_writer would refuse, before any work is done."""
+    if is_folder(path, like):
+        return
+    if path.suffix.lower() not in _CONTAINERS:
+        raise InputError(f"{path}: cannot be written as '{path.suffix}'. Name it .mp4, .mov or .mkv.")
+    if codec not in _ENCODERS:
+        raise InputError(f"{path}: there is no codec '{codec}'. Choose h264, h265 or ffv1.")
+    if codec == "ffv1" and path.suffix.lower() != ".mkv":
+        raise InputError(f"{path}: ffv1 goes into Matroska only. Name the file .mkv.")
+
+
+def encoder_version() -> str:
+    """Two versions of an encoder may not give the same packets for the same pictures."""
+    return f"av {av.__version__}"
 
 
 class Writer:
     """A video file with the size, times, sound, colour tags and bit depth of the clip `like`.
 
-    Used as a context manager; `write` takes the frames in order. The pixel format is that of `like` where the codec has
-    it, else the nearest that loses least; RGB sources become YUV 4:2:0 in h264 and h265, which players expect, and odd
-    sizes 4:4:4, as nothing is padded or cropped. The rotation of `like` is already in the pictures and not written.
+    Used as a context manager; `write` takes the frames in order from `begin` on. They are encoded in segments of some
+    seconds, each with an encoder of its own and kept in the folder `keep` once whole; at the end all their packets go
+    into the file as they are. A Writer that is given the `keep` of one that was stopped begins where that one's last
+    whole segment ends, and the file becomes what it would have been: byte for byte, but where the width is no multiple
+    of 128 px (as 1920, 1280, 640 and 512 are) - there x264's decisions, not the pictures given to it, differ a little
+    from run to run. None is a folder of its own, beside the file.
 
-    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: its own unit. Interlacing flags and HDR
-    mastering metadata are not carried over; FFV1 tells a pixel aspect other than 1 in its frames alone, where players
-    find it and `probe` does not.
+    The pixel format is that of `like` where the codec has it, else the nearest that loses least; RGB sources become YUV
+    4:2:0 in h264 and h265, which players expect, and odd sizes 4:4:4, as nothing is padded or cropped. The rotation of
+    `like` is already in the pictures and not written.
+
+    .mp4 and .mov keep all times exactly, Matroska rounds them to 1 ms: its own unit. HDR keeps its tags, and in h264
+    and h265 its mastering metadata. Interlacing flags are not carried over; FFV1 tells a pixel aspect other than 1 in
+    its frames alone, where players find it and `probe` does not.
 
     codec: h264 (crf 14 unless said), h265 (crf 16) or ffv1 (lossless, .mkv only).
     Raises InputError for another container or codec, OutputError where the container cannot carry a sound track,
     OSError with its errno where writing fails (disk full).
     """
 
-    def __init__(self, path: Path, like: Clip, codec: str = "h264", crf: int | None = None) -> None:
-        if path.suffix.lower() not in _CONTAINERS:
-            raise InputError(f"{path}: cannot be written as '{path.suffix}'. Name it .mp4, .mov or .mkv.")
-        if codec not in _ENCODERS:
-            raise InputError(f"{path}: there is no codec '{codec}'. Choose h264, h265 or ffv1.")
-        if codec == "ffv1" and path.suffix.lower() != ".mkv":
-            raise InputError(f"{path}: ffv1 goes into Matroska only. Name the file .mkv.")
-        self._path, self._like, self._codec = path, like, codec
+    def __init__(
+        self, path: Path, like: Clip, codec: str = "h264", crf: int | None = None, keep: Path | None = None
+    ) -> None:
+        check_output(path, like, codec)
+        self._path, self._like, self._codec, self._crf = path, like, codec, crf
         self._scaler, self._store_scaler = VideoReformatter(), VideoReformatter()
-        self._written = 0
+        self._options, self._format = self._chosen()
+        self._colour = _stored_colour(like, layout(self._format).is_rgb)
+        self._segment: tuple[Segment, Any] | None = None
         with ExitStack() as stack:
-            sound = stack.enter_context(open_file(like.path)) if like.audio_tracks else None
-            tracks = sound.streams.audio if sound else ()
-            self._output = av.open(
-                str(path.absolute()),
-                "w",
-                _CONTAINERS[path.suffix.lower()],
-                container_options=_options(path, like, tracks),
-            )
-            self._stream = self._video_stream(crf)
-            self._sound = self._sound_packets(sound, {track.index: self._sound_stream(track) for track in tracks})
-            self._next_sound = next(self._sound, None)
+            self._sound = stack.enter_context(open_file(like.path)) if like.audio_tracks else None
+            self._output = self._opened()
+            stack.callback(self._close)
+            self._stream = self._video_stream()
+            self._sound_streams = {track.index: self._sound_stream(track) for track in self._tracks()}
+            if keep is None:
+                beside = path.absolute().parent
+                keep = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=beside)))
+            keep.mkdir(parents=True, exist_ok=True)
+            self._keep, self._each = keep, segment_frames(like)
+            self.begin = min(finished(keep) * self._each, like.count)
+            self._written = self.begin
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -82,20 +116,13 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._stack:
-            if kind is not None:
-                with suppress(av.FFmpegError):  # what went wrong first is what the caller should hear of
-                    self._output.close()
-                return
-            try:
+            if kind is None:
                 if not self._written:
                     raise OutputError(f"{self._path}: no frame was written. Choose a part of the clip that has frames.")
-                self._encode(None)
-                self._mux_sound(None)
-            except BaseException:
-                with suppress(av.FFmpegError):
-                    self._output.close()
-                raise
-            self._output.close()
+                self._end_segment()
+                self._assemble()
+            elif self._segment:
+                self._segment[0].__exit__(kind, error, traceback)
 
     def write(self, frame: Frame, pixels: NDArray[Any] | None = None, box: Box | None = None) -> None:
         """Encode `frame`: untouched, or with `pixels` in place of its own inside `box`.
@@ -112,8 +139,10 @@ class Writer:
         if self._codec == "ffv1" and self._like.sample_aspect != 1:
             picture = labelled(picture, self._like.sample_aspect)  # FFV1 takes it from the frame
         picture.pict_type = 0  # else the encoder repeats the source's choice of key frames
-        picture.pts, picture.time_base = frame.pts * scale, self._stream.codec_context.time_base
-        picture.duration = _duration(self._like, frame.index) * scale
+        picture.pts, picture.time_base = frame.pts * scale, Fraction(1, self._like.time_base.denominator)
+        if frame.index % self._each == 0 or self._segment is None:
+            self._end_segment()
+            self._segment = Segment(self._keep, frame.index // self._each), self._encoder()
         self._written += 1
         self._encode(picture)
 
@@ -133,13 +162,17 @@ class Writer:
         x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
         if x0 >= x1 or y0 >= y1:
             return
-        # Chroma filters look a little around: convert a wider window, aligned to chroma sites, and keep the box of it.
+        # Chroma filters look a little around: convert a wider window and keep the box of it. It begins and ends at
+        # chroma sites: were its size odd, all chroma in it would be stretched by half a site.
         left, top = max(0, x0 - _MARGIN) & ~15, max(0, y0 - _MARGIN) & ~15
-        old = before[top : y1 + _MARGIN, left : x1 + _MARGIN]
+        right, low = -(-(x1 + _MARGIN) // 16) * 16, -(-(y1 + _MARGIN) // 16) * 16
+        old = before[top:low, left:right]
         new = old.copy()
         new[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
-        old_picture = from_rgb(old, self._format, self._colour, self._scaler)
-        new_picture = from_rgb(new, self._format, self._colour, self._scaler)
+        old_picture, new_picture = (
+            from_rgb(stored(part, self._like.colour.transfer), self._format, self._colour, self._scaler)
+            for part in (old, new)
+        )
         for target, was, now in zip(sites(picture), sites(old_picture), sites(new_picture), strict=True):
             step_x, step_y = round(width / target.shape[1]), round(height / target.shape[0])
             rows = slice(y0 // step_y, -(-y1 // step_y))
@@ -150,35 +183,63 @@ class Writer:
             inside = target[rows, columns]
             np.copyto(inside, now, where=was != now)
 
-    def _video_stream(self, crf: int | None) -> Any:
+    def _chosen(self) -> tuple[dict[str, str], str]:
+        """Options of the encoder, and the pixel format to store."""
         like, codec = self._like, self._codec
-        encoder = _ENCODERS[codec]
         options = {"h264": {"preset": "veryfast"}, "h265": {"preset": "superfast", "x265-params": "log-level=none"}}
         chosen = options.get(codec, {"level": "3", "slicecrc": "1"})
-        if codec == "h265" and like.count < 8:
-            chosen["x265-params"] += ":bframes=0"  # x265 invents decoding times where it runs out of frames to reorder
         if codec in _CRF:
-            chosen["crf"] = str(_CRF[codec] if crf is None else crf)
+            chosen["crf"] = str(_CRF[codec] if self._crf is None else self._crf)
+        chosen |= _mastering_options(codec, like.mastering, chosen)
         source = layout(like.pixel_format)
-        offered = [form.name for form in av.Codec(encoder, "w").video_formats]
+        offered = [form.name for form in av.Codec(_ENCODERS[codec], "w").video_formats]
         offered = [name for name in offered if has_sites(name) and (codec == "ffv1" or not layout(name).is_rgb)]
         odd = codec != "ffv1" and any(side % 2 for side in like.size)
         wanted = "yuv420p10le" if source.bits > 8 else "yuv420p"
-        self._format = nearest_format(wanted if source.is_rgb and codec != "ffv1" else like.pixel_format, offered, odd)
-        stream = self._output.add_stream(encoder, rate=like.rate, options=chosen)
-        stream.width, stream.height = like.size
-        stream.pix_fmt = self._format
-        context = stream.codec_context
-        context.time_base = stream.time_base = Fraction(1, like.time_base.denominator)
+        form = nearest_format(wanted if source.is_rgb and codec != "ffv1" else like.pixel_format, offered, odd)
+        return chosen, form
+
+    def _encoder(self) -> Any:
+        """A fresh encoder: its first picture is a key frame that nothing before it is needed for."""
+        context = av.CodecContext.create(_ENCODERS[self._codec], "w")
+        context.options = dict(self._options)
+        self._describe(context)
+        context.flags |= av.codec.context.Flags.global_header  # as the containers have it: once, not in each segment
+        return context
+
+    def _describe(self, context: Any) -> None:
+        like = self._like
+        context.width, context.height = like.size
+        context.pix_fmt, context.framerate = self._format, like.rate
+        context.time_base = Fraction(1, like.time_base.denominator)
         context.sample_aspect_ratio = like.sample_aspect
-        context.gop_size = 1 if codec == "ffv1" else max(1, min(250, round(2 * like.rate)))
-        context.flags |= av.codec.context.Flags.frame_duration
-        self._colour = _stored_colour(like, layout(self._format).is_rgb)
+        context.gop_size = 1 if self._codec == "ffv1" else _gop_frames(like)
         context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
         context.colorspace, context.color_range = self._colour.matrix, self._colour.range
-        if codec == "h265" and self._path.suffix.lower() != ".mkv":
-            context.codec_tag = "hvc1"  # Apple's players know no hev1
+
+    def _opened(self) -> Any:
+        return av.open(
+            str(self._path.absolute()),
+            "w",
+            _CONTAINERS[self._path.suffix.lower()],
+            container_options=_options(self._path, self._like, self._tracks()),
+        )
+
+    def _close(self) -> None:
+        with suppress(av.FFmpegError):  # what went wrong first is what the caller should hear of
+            self._output.close()
+
+    def _video_stream(self) -> Any:
+        """The file's track; its encoder makes the header alone."""
+        stream = self._output.add_stream(_ENCODERS[self._codec], rate=self._like.rate, options=dict(self._options))
+        self._describe(stream.codec_context)
+        stream.time_base = stream.codec_context.time_base
+        if self._codec == "h265" and self._path.suffix.lower() != ".mkv":
+            stream.codec_context.codec_tag = "hvc1"  # Apple's players know no hev1
         return stream
+
+    def _tracks(self) -> Any:
+        return self._sound.streams.audio if self._sound else ()
 
     def _sound_stream(self, track: Any) -> Any:
         try:
@@ -193,22 +254,54 @@ class Writer:
         stream.disposition = track.disposition
         return stream
 
-    def _sound_packets(self, sound: Any, streams: dict[int, Any]) -> Iterator[tuple[Fraction, Any]]:
+    def _sound_packets(self) -> Iterator[tuple[Fraction, Any]]:
         """All sound packets of the source in file order, each with its decoding time in seconds."""
-        if sound is None:
+        if self._sound is None:
             return
-        for packet in sound.demux(audio=tuple(range(len(streams)))):
+        for packet in self._sound.demux(audio=tuple(range(len(self._sound_streams)))):
             if packet.size:
                 time = packet.dts if packet.dts is not None else packet.pts or 0
-                packet.stream = streams[packet.stream_index]
+                packet.stream = self._sound_streams[packet.stream_index]
                 yield time * packet.time_base, packet
 
     def _encode(self, picture: Any | None) -> None:
-        """Encode `picture` (None: what the encoder still holds) and write what comes out, the sound before it first."""
-        try:
-            for packet in self._stream.encode(picture):
-                self._mux_sound(packet.dts * packet.time_base)
+        """Encode `picture` (None: what the encoder still holds) and keep what comes out."""
+        assert self._segment is not None
+        segment, encoder = self._segment
+        with self._refusals():
+            for packet in encoder.encode(picture):
+                segment.add(packet)
+
+    def _end_segment(self) -> None:
+        if self._segment is not None:
+            with self._segment[0] as segment:
+                self._encode(None)
+                segment.finish()
+            self._segment = None
+
+    def _assemble(self) -> None:
+        """All packets into the file, the sound beside the picture."""
+        like, base = self._like, self._stream.codec_context.time_base
+        scale = like.time_base.numerator
+        durations = {int(pts) * scale: _duration(like, index) * scale for index, pts in enumerate(like.pts)}
+        sound = self._sound_packets()
+        next_sound = next(sound, None)
+        with self._refusals():
+            for packet in packets(self._keep, durations):
+                while next_sound is not None and next_sound[0] <= packet.dts * base:
+                    self._output.mux(next_sound[1])
+                    next_sound = next(sound, None)
+                packet.stream, packet.time_base = self._stream, base
                 self._output.mux(packet)
+            while next_sound is not None:
+                self._output.mux(next_sound[1])
+                next_sound = next(sound, None)
+            self._output.close()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
         except av.FFmpegError as error:
             if isinstance(error, OSError) and not isinstance(error, NotImplementedError):
                 raise
@@ -217,60 +310,6 @@ class Writer:
                 f"{self._path}: the codec or container refuses {width} x {height} {self._format} ({error.strerror}). "
                 "Try another codec, or .mkv."
             ) from error
-
-    def _mux_sound(self, until: Fraction | None) -> None:
-        """Write the sound up to the time `until` (None: all of it), so that the tracks lie side by side in the file."""
-        while self._next_sound is not None and (until is None or self._next_sound[0] <= until):
-            self._output.mux(self._next_sound[1])
-            self._next_sound = next(self._sound, None)
-
-
-class PictureWriter:
-    """A folder of PNG pictures, 8 or 16 bits as `like` has them; named as the pictures of `like`, else by frame index.
-
-    Used as a context manager, as Writer is. Times and sound are not kept. Raises OSError where writing fails.
-    """
-
-    def __init__(self, path: Path, like: Clip) -> None:
-        self._path = path
-        digits = max(6, len(str(like.count)))
-        self._names = [f"{index:0{digits}}.png" for index in range(like.count)]
-        if like.is_folder:
-            names = [f"{file.stem}.png" for file in picture_files(like.path)]
-            if len(set(names)) == like.count:  # a.jpg beside a.png would fall on one name
-                self._names = names
-        path.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
-
-    def write(self, frame: Frame, pixels: NDArray[Any] | None = None, box: Box | None = None) -> None:
-        """Save `frame`, with `pixels` in place of its own inside `box` (see Writer.write)."""
-        picture = frame.pixels
-        if pixels is not None:
-            if pixels.shape != picture.shape or pixels.dtype != picture.dtype:
-                raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, the frame {picture.dtype} {picture.shape}")
-            x0, y0, x1, y1 = box or (0, 0, picture.shape[1], picture.shape[0])
-            inside = (slice(max(0, y0), max(0, y1)), slice(max(0, x0), max(0, x1)))
-            picture = picture.copy()
-            picture[inside] = pixels[inside]
-        (self._path / self._names[frame.index]).write_bytes(_png(picture))
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = pixels.shape[:2]
-    encoder.pix_fmt = "rgb24" if pixels.dtype == np.uint8 else "rgb48be"
-    encoder.time_base = Fraction(1, 25)
-    encoder.thread_count = 1
-    encoder.options = {"pred": "up", "compression_level": "3"}  # four times as fast as the default, no larger
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), encoder.pix_fmt)
-    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
 
 
 def _options(path: Path, like: Clip, tracks: Any) -> dict[str, str]:
@@ -284,6 +323,19 @@ def _options(path: Path, like: Clip, tracks: Any) -> dict[str, str]:
         "video_track_timescale": str(scale),
         "movie_timescale": str(common if common < 2**31 else scale),
     }
+
+
+def _mastering_options(codec: str, mastering: Mastering, options: dict[str, str]) -> dict[str, str]:
+    """The encoder's private options with what an HDR clip says of its making; FFV1 has no place for it."""
+    key = {"h264": "x264-params", "h265": "x265-params"}.get(codec)
+    said = [options[key]] if key in options else []
+    if mastering.display:
+        rx, ry, gx, gy, bx, by, wx, wy, least, most = mastering.display
+        name = "mastering-display" if codec == "h264" else "master-display"
+        said.append(f"{name}=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})")
+    if mastering.light:
+        said.append(f"{'cll' if codec == 'h264' else 'max-cll'}={mastering.light[0]},{mastering.light[1]}")
+    return {key: ":".join(said)} if key and said else {}
 
 
 def _stored_colour(like: Clip, stored_rgb: bool) -> Colour:
@@ -302,3 +354,13 @@ def _duration(like: Clip, index: int) -> int:
         return max(1, round(1 / (like.rate * like.time_base)))
     index = min(index, like.count - 2)
     return int(like.pts[index + 1] - like.pts[index])
+
+
+def _gop_frames(like: Clip) -> int:
+    return max(1, min(250, round(2 * like.rate)))
+
+
+def segment_frames(like: Clip) -> int:
+    """How many frames a segment has: two groups of pictures, some four seconds, so that hardly a key frame is one the
+    encoder would not have made anyway."""
+    return 2 * _gop_frames(like)

@@ -36,7 +36,8 @@ def packet(tool_version: str) -> bytes:
 
 
 def write(path: Path, tool_version: str) -> None:
-    """Add the packet to an unsigned mp4, mov or png, or to every png of a folder; other files have no place for it."""
+    """Add the packet to an unsigned mp4, mov or png, or to every png of a folder that has none; other files have no
+    place for it."""
     content = packet(tool_version)
     if path.is_dir():
         for file in path.glob("*.png"):
@@ -52,5 +53,7 @@ def _into_png(file: Path, content: bytes) -> None:
     body = b"iTXt" + _KEYWORD + bytes(5) + content  # uncompressed, no language, no translated keyword
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     picture = file.read_bytes()
+    if picture[_PNG_HEAD:].startswith(chunk):
+        return  # by a run that was stopped while it did this
     with atomic_file(file) as temporary:
         temporary.write_bytes(picture[:_PNG_HEAD] + chunk + picture[_PNG_HEAD:])

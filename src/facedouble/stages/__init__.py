@@ -1,6 +1,7 @@
 """The stages, each a generator of events. They alone know all the verbs, and do nothing themselves that one could
 do."""
 
+from .casting import Role
 from .conversion import Converted, convert
 from .extraction import extract
 from .judging import judge, judge_clips, judge_conversion
@@ -11,6 +12,6 @@ from .training import train, training_text
 from .work import identity_in
 
 __all__ = [
-    "Converted", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion", "match",
-    "preview", "swap", "train", "training_text",
+    "Converted", "Role", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion",
+    "match", "preview", "swap", "train", "training_text",
 ]  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import math
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,14 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..curate import aside
-from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import InputError
+from ..errors import ContentError, InputError
 from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
-from ..find.person import pick
-from ..find.search import search
 from ..footage import Clip, Frame, spread
 from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
@@ -30,18 +27,23 @@ from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
 from ..media.flow import ordered_map
-from ..media.reader import frame_at, probe, read
-from ..media.writer import open_writer
-from ..project import output_errors, unfinished
+from ..media.reader import frame_at, probe, read, reduced
+from ..media.writer import check_output, encoder_version, is_folder, open_writer
+from ..project import output_errors
 from ..provenance import certificate, consent, credential, ledger, xmp
 from ..provenance.content import ContentCheck
-from ..recipes import ConvertRecipe, ExtractRecipe
-from ..swap.face import Swapper
+from ..recipes import ConvertRecipe
+from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
+from .casting import Role, cast
+from .layers import FACE, MASK, LayerFolder
 from .work import refuse_explicit, work_folder
 
 _LOOKED_AT = 12
 """frames by which the new faces are fitted to a clip"""
+_FOREHEAD, _CHIN = 10, 152
+_WORTH_IT = 0.95
+"""part of its size above which a clip is not made smaller"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Converted:
     clip: Clip
     """the target"""
     faces: Faces
-    """A's faces in it"""
+    """A's faces in it; of several roles the first's"""
     path: Path
 
 
@@ -63,7 +65,7 @@ class Opened:
     state: checkpoint.State
     before: Occlusion | None
     """what stands before a face, if the model has learned it"""
-    detail: SkinDetail | None
+    skin: SkinDetail | None
     """B's fine skin detail, if the model has it"""
 
     @classmethod
@@ -81,7 +83,7 @@ class Opened:
     def swapper(self, recipe: ConvertRecipe, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]) -> Swapper:
         """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
         swapper = Swapper(self.network, self.trained.recipe, recipe, self.before)
-        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.detail)
+        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
 
     def unlearned(self) -> Note:
         """To be said where `before` is missing and wanted."""
@@ -92,139 +94,196 @@ class Opened:
 
 
 def convert(
-    clip_path: Path, model: Path, out: Path, recipe: ConvertRecipe, device: Device, workers: int
+    clip_path: Path,
+    cast_of: Path | Sequence[Role],
+    out: Path,
+    recipe: ConvertRecipe,
+    device: Device,
+    workers: int,
+    layers: Path | None = None,
 ) -> Generator[Event, None, Converted]:
-    """Put B's face on A's in a clip; the output is signed as AI-altered before it gets its name."""
-    opened = Opened.of(model, device)
+    """Put B's face on A's in a clip, for one model or several roles; the output is signed as AI-altered before it gets
+    its name. A stopped conversion goes on. `layers`: a folder for the layers, see stages.layers. What is returned holds
+    the clip and its faces as they were converted: smaller, where the recipe says so."""
+    roles = [Role(cast_of)] if isinstance(cast_of, Path) else cast_of
+    models = [Opened.of(role.model, device) for role in roles]
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
-    encoding = out.with_name(f".{out.stem}.encoding{out.suffix}")
-    with output_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if encoding.exists():
-            yield Note(f"{out}: an unfinished conversion was found; starting it over")
-            _remove(encoding)
+    check_output(out, clip, recipe.codec)
+    for folder, option in ((out if is_folder(out, clip) else None, "-o"), (layers, "--layers")):
+        if folder is not None and folder.exists():
+            raise InputError(f"{folder}: exists already. Choose another {option}, or delete it.")
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
-    faces = yield from faces_of_a(clip, opened.trained, out, workers)
-    row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
-    acting = faces.acting()
-    if opened.before is None and recipe.occlusion == "keep":
-        yield opened.unlearned()
-    some = spread(len(faces), _LOOKED_AT)
-    swapper = opened.swapper(
-        recipe, ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
-    )
+    work = out.with_name(f".{out.name}.part")
+    faces = yield from cast(clip, roles, [opened.trained for opened in models], recipe, work / "faces", workers)
+    if recipe.fit == "reduce":
+        clip, faces, said = smaller(clip, faces, recipe.face_px)
+        yield said
+    parts = list(zip(models, faces, strict=True))
+    for opened in models:
+        if opened.before is None and recipe.occlusion == "keep":
+            yield opened.unlearned()
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
+    made = work / "made"
+    yield from work_folder(made, stamp(clip, parts, recipe))
+    encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
+    try:
+        with output_errors(out):
+            kept = None if layers is None else LayerFolder(made / "layers", clip)
+            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments") as writer:
+                begin = writer.begin if kept is None else min(writer.begin, kept.begin)
+                if begin:
+                    yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
+                work_on = worker(clip, parts, recipe, kept)
+                for frame, pixels, box in ordered_map(read(clip, begin), work_on, workers, ahead=2 * workers + 2):
+                    if frame.index >= writer.begin:
+                        writer.write(frame, pixels, box)
+                    if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
+                        yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
+            refuse_explicit(check, probe(encoding), out.name)
+            if layers is not None and kept is not None:
+                kept.describe([(opened.trained, faces) for opened, faces in parts], recipe)
+                for name in (FACE, MASK):  # the plate is as it was
+                    sign(made / "layers" / name, made / "layers" / name, clip, parts, recipe, layers / name)
+                layers.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(made / "layers", layers)
+                yield Finished(layers, "plate, face and mask")
+            sign(encoding, out, clip, parts, recipe)
+    except ContentError:
+        shutil.rmtree(work)
+        raise
+    shutil.rmtree(work)
+    shown = np.unique(np.concatenate([part.frame for part in faces]))
+    minutes = " and ".join(f"{opened.state.seconds / 60:.1f}" for opened in models)
+    yield Finished(out, f"{len(shown)} of {clip.count} frames converted, after {minutes} minutes of training")
+    return Converted(clip, faces[0], out)
 
+
+def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, list[Faces], Note]:
+    """The clip, and the faces found in it, to be read so small that half of the faces are at most `face_px` tall from
+    forehead to chin; as they are where that is so already. And what is to be said of it."""
+    points = np.concatenate([part.points for part in faces])
+    middle = float(np.median(np.linalg.norm(points[:, _FOREHEAD] - points[:, _CHIN], axis=1))) if len(points) else 0.0
+    part = face_px / max(middle, 1e-6)
+    if part > _WORTH_IT:
+        return clip, list(faces), Note(f"{clip.path.name}: faces are {middle:.0f} px tall, so it is not made smaller")
+    less = reduced(clip, part)
+    size = f"{less.size[0]}x{less.size[1]}"
+    said = Note(f"{clip.path.name}: faces are {middle:.0f} px tall; made smaller, to {size}, where they are {face_px}")
+    return less, [one.reduced(less.size[1] / clip.size[1]) for one in faces], said
+
+
+Parts = Sequence[tuple[Opened, Faces]]
+"""models, and the faces each of them replaces"""
+
+
+def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
+    """All that a conversion's pictures depend on: one that was stopped goes on only where none of it changed."""
+    models = []
+    for opened, faces in parts:
+        weights = hashlib.sha256(checkpoint.weights_sha256(opened.model).encode())
+        for part in opened.before.state_dict().values() if opened.before else ():
+            weights.update(part.cpu().numpy().tobytes())
+        if opened.skin is not None:
+            weights.update(opened.skin.ratio.tobytes())
+        shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
+        models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
+    tools = {"tool": __version__, "encoder": encoder_version()}
+    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, **tools}
+
+
+def worker(
+    clip: Clip, parts: Parts, recipe: ConvertRecipe, layers: LayerFolder | None = None
+) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
+    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is. Its
+    layers are written on the way."""
+    swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
+    for opened, faces in parts:
+        acting = faces.acting()
+        some = spread(len(faces), _LOOKED_AT)
+        swapper = opened.swapper(
+            recipe, ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
+        )
+        for frame, points, doing in zip(faces.frame.tolist(), faces.points, acting, strict=True):
+            swaps.setdefault(frame, []).append((swapper, points, doing))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
-    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, tuple[int, int, int, int] | None]:
-        row, pixels, box = row_of.get(frame.index), None, None
-        if row is not None:
-            pixels, box = swapper(frame.pixels, faces.points[row], acting[row])
+    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
+        pixels: NDArray[Any] | None = None
+        box: Box | None = None
+        laid = []
+        for swapper, points, acting in swaps.get(frame.index, ()):
+            pixels, layer = swapper(frame.pixels if pixels is None else pixels, points, acting)
+            if layer is not None:
+                laid.append(layer)
+                box = around(box, layer.box)
+        if layers is not None:
+            layers.write(frame, laid)
         if label is not None and frame.pts < labelled_until:
             pixels = label(frame.pixels if pixels is None else pixels)
             box = around(box, label.box)
         return frame, pixels, box
 
-    try:
-        with output_errors(out):
-            with open_writer(encoding, clip, recipe.codec, recipe.crf) as writer:
-                for frame, pixels, box in ordered_map(read(clip), work, workers=workers, ahead=2 * workers + 2):
-                    writer.write(frame, pixels, box)
-                    if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
-                        yield Progress(f"converting {clip.path.name}", frame.index + 1, clip.count)
-            refuse_explicit(check, probe(encoding), out.name)
-            sign(encoding, out, clip, opened, recipe, faces)
-    finally:
-        _remove(encoding)
-    yield Finished(
-        out, f"{len(faces)} of {clip.count} frames converted, after {opened.state.seconds / 60:.1f} minutes of training"
-    )
-    return Converted(clip, faces, out)
+    return work
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def known_faces(clip: Clip, trained: Trained) -> Faces | None:
-    """A's faces in the clip as A's face set has them, without those put aside as somebody else's; None where not all
-    of this very clip went into it."""
-    known = trained.face_sets["a"]
-    if clip.sha256 not in {source["sha256"] for source in known["footage"]} or not Path(known["path"]).is_dir():
-        return None
-    faces_a = FaceSet.load(Path(known["path"]))
-    if (rows := faces_a.rows_of(clip.sha256)) is None:
-        return None
-    others = aside.of_others(faces_a.path)
-    return faces_a.faces[np.array([row for row in rows if faces_a.crop[row] not in others], np.int64)]
-
-
-def faces_of_a(clip: Clip, trained: Trained, out: Path, workers: int) -> Generator[Event, None, Faces]:
-    """A's faces in the clip: those of A's face set where all of this very clip went into it, else searched."""
-    if (known := known_faces(clip, trained)) is not None:
-        return known
-    work = unfinished(out.with_suffix(".faces"))
-    recipe = ExtractRecipe()
-    yield from work_folder(work, {"clip": clip.sha256, "recipe": recipe.as_dict()})
-    found = yield from search(clip, recipe, work / "search", workers)
-    wanted, like = np.array(trained.identity["a"], np.float32), f"{trained.people['a']}'s face set"
-    faces, _, how = pick(found, wanted, clip.path.name, like=like)
-    yield Note(how)
-    shutil.rmtree(work)
-    return faces
-
-
-def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertRecipe, faces: Faces) -> None:
-    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger."""
-    trained = opened.trained
+def sign(
+    encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRecipe, known_as: Path | None = None
+) -> None:
+    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger, as
+    `known_as` where that is to be its name in the end."""
     learned = [
         (role, source)
+        for opened, _ in parts
         for role, side in (("source", "b"), ("training", "a"))
-        for source in trained.face_sets[side]["footage"]
+        for source in opened.trained.face_sets[side]["footage"]
     ]
+    used = {
+        (role, source["sha256"]): credential.Ingredient(Path(source["path"]), source["sha256"], role)
+        for role, source in learned
+        if role == "source" or source["sha256"] != clip.sha256
+    }
+    people = {
+        (opened.trained.consents[side].id, role): credential.Person(
+            opened.trained.people[side], opened.trained.consents[side].id, role
+        )
+        for opened, _ in parts
+        for side, role in (("a", "target"), ("b", "source"))
+    }
+    models = [
+        {
+            "sha256": checkpoint.weights_sha256(opened.model),
+            "target": opened.trained.people["a"],
+            "source": opened.trained.people["b"],
+            "changed_frames": _ranges(faces.frame),
+            "train": opened.trained.recipe.as_dict(),
+        }
+        for opened, faces in parts
+    ]
+    trained = {"train": models[0]["train"]} if len(models) == 1 else {"models": models}
     claim = credential.Claim(
         title=out.name,
         tool_version=__version__,
-        ingredients=[
-            credential.Ingredient(clip.path, clip.sha256, "target"),
-            *(
-                credential.Ingredient(Path(source["path"]), source["sha256"], role)
-                for role, source in learned
-                if role == "source" or source["sha256"] != clip.sha256
-            ),
-        ],
-        people=[
-            credential.Person(trained.people[side], trained.consents[side].id, role)
-            for side, role in (("a", "target"), ("b", "source"))
-        ],
-        model_sha256=checkpoint.weights_sha256(opened.model),
-        changed_frames=_ranges(faces.frame),
-        recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
+        ingredients=[credential.Ingredient(clip.path, clip.sha256, "target"), *used.values()],
+        people=list(people.values()),
+        model_sha256=", ".join(str(model["sha256"]) for model in models),
+        changed_frames=_ranges(np.unique(np.concatenate([faces.frame for _, faces in parts]))),
+        recipe={**trained, "convert": recipe.as_dict()},
     )
     xmp.write(encoding, __version__)
     if encoding.is_dir():
-        if out.exists():
-            raise InputError(f"{out}: the folder exists already. Choose another -o, or delete it.")
         credential.sign(encoding, encoding, claim)
         encoding.replace(out)
     else:
         credential.sign(encoding, out, claim)
     made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    people = claim.people
-    ledger.record(
-        ledger.Output(
-            str(out.resolve()), made, [p.consent_id for p in people], [p.name for p in people], claim.model_sha256, ""
-        )
-    )
+    consents, names = [person.consent_id for person in claim.people], [person.name for person in claim.people]
+    path = str((known_as or out).resolve())
+    ledger.record(ledger.Output(path, made, consents, names, claim.model_sha256, ""))
 
 
 def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:

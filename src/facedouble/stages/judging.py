@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from ..events import Event, Finished, Note
 from ..find.person import pick, sampled_identity
 from ..find.search import search
+from ..footage import Clip
 from ..judge import report
 from ..judge.measure import Measures, measure
 from ..learn import checkpoint
 from ..learn.model import SIDES
-from ..media.reader import probe
+from ..media.reader import probe, reduced
 from ..project import output_errors, unfinished
 from ..recipes import ExtractRecipe
 from .conversion import Converted
@@ -36,7 +37,9 @@ def judge(
 
     `identities` are both people's mean descriptors (128,); `about` says who they are and how the model was trained.
     """
-    clips = {"A": done.clip, "swap": probe(done.path), **({"known answer": probe(truth)} if truth else {})}
+    clips = {"A": done.clip, "swap": probe(done.path)}
+    if truth:
+        clips["known answer"] = as_small(probe(truth), done.clip)
     found = yield from measure(
         done.clip, clips["swap"], done.faces, identities["a"], identities["b"], clips.get("known answer"), workers
     )
@@ -46,6 +49,12 @@ def judge(
     yield Finished(contact, "contact sheet")
     yield Finished(page, "report")
     return found.measures
+
+
+def as_small(clip: Clip, like: Clip) -> Clip:
+    """`clip` to be read at the size of `like`, where that is the same picture made smaller; else as it is."""
+    smaller = reduced(clip, like.size[1] / clip.size[1])
+    return smaller if like.size[1] < clip.size[1] and smaller.size == like.size else clip
 
 
 def judge_conversion(
@@ -75,6 +84,8 @@ def judge_clips(
     yield Note(how)
     identities = {"a": person.embedding, "b": sampled_identity(clips[1])}
     about = {"people": f"the face of {source.name} on {target.name}"}
-    measures = yield from judge(Converted(clip, faces, swap), identities, folder, about, truth, workers)
+    small = as_small(clip, clips[0])
+    done = Converted(small, faces.reduced(small.size[1] / clip.size[1]), swap)
+    measures = yield from judge(done, identities, folder, about, truth, workers)
     shutil.rmtree(work)
     return measures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from ..media.reader import frame_at, probe
 from ..project import output_errors, save_png
 from ..provenance.content import ContentCheck
 from ..recipes import ConvertRecipe
-from .conversion import Opened, known_faces, sign
+from .casting import known_faces
+from .conversion import Opened, sign, smaller
 
 _MOST_PEOPLE = 4
 _AROUND = 0.3
@@ -59,27 +60,40 @@ def preview(
         yield opened.unlearned()
     torch.set_num_threads(device.threads)
     faces = _faces_of_a(clip, frames, opened.trained)
-    acting, rows = faces.acting(), []
-    seen = list(zip(frames, faces.points, acting, strict=True))
-    swappers = [opened.swapper(recipe, seen) for recipe in recipes.values()]
-    for row, frame in enumerate(frames):
-        window = _window(faces.points[row], clip.size)
-        stills = [to_8_bit(frame.pixels)[window]]
-        for swapper in swappers:
-            pixels, _ = swapper(frame.pixels, faces.points[row], acting[row])
-            stills.append(to_8_bit(pixels)[window])
-        rows.append((f"{float(clip.time(frame.index)):.2f} s, frame {frame.index}", stills))
-    sheet = _sheet(["original", *recipes], rows)
+    columns = [_column(clip, frames, faces, lambda frame, *_: frame.pixels)]
+    for recipe in recipes.values():
+        less, (few,), _ = smaller(clip, [faces], recipe.face_px) if recipe.fit == "reduce" else (clip, [faces], None)
+        shown = frames if less is clip else [frame_at(less, frame.index) for frame in frames]
+        swapper = opened.swapper(recipe, list(zip(shown, few.points, few.acting(), strict=True)))
+        columns.append(_column(less, shown, few, lambda frame, *face, swap=swapper: swap(frame.pixels, *face)[0]))
+    titles = [f"{float(clip.time(frame.index)):.2f} s, frame {frame.index}" for frame in frames]
+    sheet = _sheet(["original", *recipes], list(zip(titles, zip(*columns, strict=True), strict=True)))
     check.refuse_explicit([(0, sheet)], out.name)
     unsigned = out.with_name(f".{out.stem}.unsigned.png")
     try:
         with output_errors(out):
             save_png(unsigned, sheet)
-            sign(unsigned, out, clip, opened, next(iter(recipes.values())), faces)
+            sign(unsigned, out, clip, [(opened, faces)], next(iter(recipes.values())))
     finally:
         unsigned.unlink(missing_ok=True)
     yield Finished(out, f"{len(frames)} frames of {clip.path.name}, {len(recipes)} choices of settings")
     return out
+
+
+def _column(
+    clip: Clip, frames: Sequence[Frame], faces: Faces, made: Callable[[Frame, NDArray[Any], NDArray[Any]], NDArray[Any]]
+) -> list[Picture]:
+    """What is `made` of each frame and its face, around the face; as large as it was filmed, if it was made smaller."""
+    import cv2
+
+    acting, stills = faces.acting(), []
+    scale = clip.filmed[1] / clip.size[1] if clip.filmed else 1.0
+    for row, frame in enumerate(frames):
+        still = to_8_bit(made(frame, faces.points[row], acting[row]))[_window(faces.points[row], clip.size)]
+        if scale != 1:
+            still = np.asarray(cv2.resize(still, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+        stills.append(still)
+    return stills
 
 
 def _faces_of_a(clip: Clip, frames: Sequence[Frame], trained: Trained) -> Faces:

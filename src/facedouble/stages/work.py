@@ -32,7 +32,7 @@ def work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
         ):
             yield Note(f"{work}: an unfinished run was made with other footage or settings; starting over")
             shutil.rmtree(work)
-        (work / "search").mkdir(parents=True, exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
         save_json(work / "stamp.json", stamp)
 
 

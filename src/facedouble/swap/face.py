@@ -25,6 +25,18 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
+class Layer:
+    """What was laid over a frame."""
+
+    box: Box
+    """half-open px"""
+    face: NDArray[np.float32]
+    """(h, w, 3) 0..1 over the box, as it was before blending"""
+    mask: NDArray[np.float32]
+    """(h, w) 0..1 over the box: how much of the face is seen, where the blend is plain"""
+
+
+@dataclass(frozen=True, eq=False)
 class Swapper:
     """A model ready to put B's face on A's. Threads may share it."""
 
@@ -43,7 +55,7 @@ class Swapper:
     ) -> Self:
         """Fitted to a clip by some of its faces: frames (H, W, 3), landmarks (478, 2) and what they do (54,). `detail`
         is B's, as the model knows it."""
-        sharpen, grain = self.recipe.fit == "sharpen", self.recipe.grain == "keep"
+        sharpen, grain = self.recipe.fit != "none", self.recipe.grain == "keep"
         if not sharpen and not grain:
             return self
         drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
@@ -51,15 +63,12 @@ class Swapper:
 
     def __call__(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
-    ) -> tuple[NDArray[Any], Box]:
+    ) -> tuple[NDArray[Any], Layer | None]:
         """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,)
-        replaced, and the box it changed.
-
-        The box is half-open px; an empty one where the face lies outside the frame.
-        """
+        replaced, and what was laid over it; None where the face lies outside the frame."""
         drawn, alpha, box = self.drawn(pixels, points, acting)
         if drawn is None:
-            return pixels, (0, 0, 0, 0)
+            return pixels, None
         x0, y0, x1, y1 = box
         most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
         bare, face = self._bare(pixels, points, box), self.fit(drawn)
@@ -72,7 +81,7 @@ class Swapper:
         # Only what the alpha reaches is written, so nothing else is rounded twice.
         touched = alpha * bare > 0
         result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
-        return result, box
+        return result, Layer(box, face, alpha * bare)
 
     def drawn(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
