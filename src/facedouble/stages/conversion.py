@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -85,12 +85,21 @@ class Opened:
         swapper = Swapper(self.network, self.trained.recipe, recipe, self.before)
         return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
 
-    def unlearned(self) -> Note:
-        """To be said where `before` is missing and wanted."""
-        return Note(
-            f"{self.model.name} has not learned what stands before a face, so hands and hair are covered; `facedouble "
-            "train` with the same settings teaches it"
-        )
+    def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe) -> Swapper:
+        """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
+        acting, some = faces.acting(), spread(len(faces), _LOOKED_AT)
+        frames = ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
+        return self.swapper(recipe, frames)
+
+    def unlearned(self, recipe: ConvertRecipe) -> Iterator[Note]:
+        """What is to be said of what the model lacks and the recipe asks for."""
+        remedy = "`facedouble train` with the same settings teaches it"
+        if self.before is None and recipe.occlusion == "keep":
+            yield Note(
+                f"{self.model.name} has not learned what stands before a face, so hands and hair are covered; {remedy}"
+            )
+        if self.skin is None and recipe.fit != "none" and self.trained.recipe.skin_faces:
+            yield Note(f"{self.model.name} knows nothing of {self.trained.people['b']}'s skin detail; {remedy}")
 
 
 def convert(
@@ -123,8 +132,11 @@ def convert(
         yield said
     parts = list(zip(models, faces, strict=True))
     for opened in models:
-        if opened.before is None and recipe.occlusion == "keep":
-            yield opened.unlearned()
+        yield from opened.unlearned(recipe)
+    swappers = [(opened.fitted(clip, faces, recipe), faces) for opened, faces in parts]
+    for (swapper, _), opened in zip(swappers, models, strict=True):
+        if recipe.fit != "none":
+            yield Note(f"{opened.trained.people['b']} on {clip.path.name}: {swapper.fit.text()}")
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
     made = work / "made"
@@ -137,7 +149,7 @@ def convert(
                 begin = writer.begin if kept is None else min(writer.begin, kept.begin)
                 if begin:
                     yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
-                work_on = worker(clip, parts, recipe, kept)
+                work_on = worker(clip, swappers, recipe, kept)
                 for frame, pixels, box in ordered_map(read(clip, begin), work_on, workers, ahead=2 * workers + 2):
                     if frame.index >= writer.begin:
                         writer.write(frame, pixels, box)
@@ -196,19 +208,17 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
 
 
 def worker(
-    clip: Clip, parts: Parts, recipe: ConvertRecipe, layers: LayerFolder | None = None
+    clip: Clip,
+    swappers: Sequence[tuple[Swapper, Faces]],
+    recipe: ConvertRecipe,
+    layers: LayerFolder | None = None,
 ) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
     """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is. Its
     layers are written on the way."""
     swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
-    for opened, faces in parts:
-        acting = faces.acting()
-        some = spread(len(faces), _LOOKED_AT)
-        swapper = opened.swapper(
-            recipe, ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
-        )
-        for frame, points, doing in zip(faces.frame.tolist(), faces.points, acting, strict=True):
-            swaps.setdefault(frame, []).append((swapper, points, doing))
+    for swapper, faces in swappers:
+        for frame, points, acting in zip(faces.frame.tolist(), faces.points, faces.acting(), strict=True):
+            swaps.setdefault(frame, []).append((swapper, points, acting))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 

@@ -56,8 +56,7 @@ def preview(
     frames = [frame_at(clip, clip.index_at(moment)) for moment in moments]
     check = ContentCheck()
     check.refuse_explicit(((frame.index, to_8_bit(frame.pixels)) for frame in frames), clip_path.name)
-    if opened.before is None:
-        yield opened.unlearned()
+    yield from opened.unlearned(next(iter(recipes.values())))
     torch.set_num_threads(device.threads)
     faces = _faces_of_a(clip, frames, opened.trained)
     columns = [_column(clip, frames, faces, lambda frame, *_: frame.pixels)]

@@ -29,6 +29,8 @@ _LEAST_PX = 50
 _GRAIN_PX, _OUTLIER = 1.5, 3.0
 _AWAY = 0.25
 """of the face's width, up or down, where an eye, a brow or the mouth finds skin"""
+_COARSE = 1.5
+"""px of the clip a px of the network above which its softness shows"""
 _MOST_SHARPENED = 0.7
 """beyond it edges get bright and dark rims"""
 
@@ -62,6 +64,8 @@ class Fit:
     surface: Surface | None = None
     grain: float = 0.0
     """what part of the plate's grain the faces lack"""
+    pixel: float = 1.0
+    """px of the clip that one px of the network's picture covers"""
 
     @classmethod
     def measured(cls, drawn: Iterable[Drawn], detail: SkinDetail | None, sharpen: bool, grain: bool) -> Self:
@@ -69,8 +73,10 @@ class Fit:
         surface = Surface() if detail is not None else None
         edges: list[float] = []
         smooth: list[float] = []
+        pixels: list[float] = []
         flats, weights = [], []
         for one in drawn:
+            pixels.append(one.pixel)
             lack = _lack_of_edges(one) if sharpen else 0.0
             edges.append(lack)
             smooth.append(_lack_of_grain(one, lack) if grain else 0.0)
@@ -79,7 +85,19 @@ class Fit:
                 flats.append(surface.flattened(ratio, one.points_b))
                 weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
         levels = () if detail is None else _levels(_missing(detail, flats, weights))
-        return cls(_middle(edges), levels, surface, _middle(smooth))
+        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels))
+
+    def text(self) -> str:
+        """What was found and done, and what would do more."""
+        done = [f"sharpened by {self.sharpened:.2f}"] if self.sharpened else []
+        done += ["given skin detail"] if self.levels else []
+        done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
+        text = f"the model draws 1 px where the clip has {self.pixel:.1f}"
+        if done:
+            text += f": {', '.join(done)}"
+        if self.pixel > _COARSE:
+            text += "; a finer model (--preset standard, --size) draws more, --fit reduce makes the clip smaller"
+        return text
 
     def __call__(self, drawn: Drawn) -> NDArray[np.float32]:
         """The face (h, w, 3), sharpened and with B's skin detail."""
