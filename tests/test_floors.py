@@ -17,7 +17,7 @@ ORDER = [
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
-    "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
+    "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
@@ -25,7 +25,9 @@ INSIDE = {
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
     "swap": ["predict", "colour", "blend", "face", "label"],
-    "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],
+    "stages": [
+        "work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping", "verifying",
+    ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],
 }  # fmt: skip

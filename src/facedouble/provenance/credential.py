@@ -24,6 +24,7 @@ from .certificate import signing_identity
 
 GENERATOR = "facedouble"
 ASSERTION = "org.facedouble.swap"
+MARK_ALGORITHM = "org.facedouble.mark.1"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 FOLDER_SIDECAR = "credential.c2pa"
 MAX_SIDECAR_BYTES = 64_000_000
@@ -70,6 +71,8 @@ class Claim:
     model_sha256: str
     changed_frames: Sequence[tuple[int, int]]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    mark: str = ""
+    """the number in the invisible mark, hexadecimal; "" where there is none"""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,10 @@ def _manifest(claim: Claim, mime: str, has_parent: bool) -> dict[str, Any]:
         "model_sha256": claim.model_sha256,
         "changed_frames": [list(frames) for frames in claim.changed_frames],
         "recipe": json.loads(json.dumps(dict(claim.recipe), default=str)),
+        "mark": claim.mark,
     }
+    # Spec 2.x, "Soft bindings": what finds this manifest again from a copy that has lost it.
+    soft = {"alg": MARK_ALGORITHM, "blocks": [{"scope": {}, "value": claim.mark}]}
     return {
         "claim_generator_info": [agent],
         "title": claim.title,
@@ -218,6 +224,7 @@ def _manifest(claim: Claim, mime: str, has_parent: bool) -> dict[str, Any]:
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": ASSERTION, "data": swap},
+            *([{"label": "c2pa.soft-binding", "data": soft}] if claim.mark else []),
         ],
     }
 

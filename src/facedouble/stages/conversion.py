@@ -32,8 +32,9 @@ from ..media.flow import ordered_map
 from ..media.reader import probe, read
 from ..media.writer import open_writer
 from ..project import output_errors, unfinished
-from ..provenance import certificate, consent, credential, ledger, xmp
+from ..provenance import certificate, consent, credential, ledger, mark, xmp
 from ..provenance.content import ContentCheck
+from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, ExtractRecipe
 from ..swap.face import Swapper
 from ..swap.label import START_S, Label, around
@@ -72,8 +73,12 @@ class Opened:
         before = occlusion.load(model)
         return cls(model, network, trained, state, None if before is None else before.to(place))
 
-    def swapper(self, recipe: ConvertRecipe) -> Swapper:
-        return Swapper(self.network, self.trained.recipe, recipe, self.before)
+    def swapper(self, clip: Clip, recipe: ConvertRecipe) -> Swapper:
+        return Swapper(self.network, self.trained.recipe, recipe, Marker(self.mark(clip)), self.before)
+
+    def mark(self, clip: Clip) -> str:
+        """The number in the invisible mark of what is made of a clip with this model."""
+        return mark.id_of(clip.sha256, checkpoint.weights_sha256(self.model))
 
     def unlearned(self) -> Note:
         """To be said where `before` is missing and wanted."""
@@ -104,7 +109,7 @@ def convert(
     acting = faces.acting()
     if opened.before is None and recipe.occlusion == "keep":
         yield opened.unlearned()
-    swapper = opened.swapper(recipe)
+    swapper = opened.swapper(clip, recipe)
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
 
@@ -198,6 +203,7 @@ def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertR
         model_sha256=checkpoint.weights_sha256(opened.model),
         changed_frames=_ranges(faces.frame),
         recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
+        mark=opened.mark(clip),
     )
     xmp.write(encoding, __version__)
     if encoding.is_dir():
@@ -211,7 +217,12 @@ def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertR
     people = claim.people
     ledger.record(
         ledger.Output(
-            str(out.resolve()), made, [p.consent_id for p in people], [p.name for p in people], claim.model_sha256, ""
+            str(out.resolve()),
+            made,
+            [p.consent_id for p in people],
+            [p.name for p in people],
+            claim.model_sha256,
+            claim.mark,
         )
     )
 

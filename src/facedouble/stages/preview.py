@@ -59,7 +59,7 @@ def preview(
         yield opened.unlearned()
     torch.set_num_threads(device.threads)
     faces = _faces_of_a(clip, frames, opened.trained)
-    swappers = [opened.swapper(recipe) for recipe in recipes.values()]
+    swappers = [opened.swapper(clip, recipe) for recipe in recipes.values()]
     acting, rows = faces.acting(), []
     for row, frame in enumerate(frames):
         window = _window(faces.points[row], clip.size)

@@ -1,4 +1,4 @@
-"""One face of one frame: align, predict, match colour, blend."""
+"""One face of one frame: align, predict, match colour, blend, mark."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
+from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
@@ -28,6 +29,7 @@ class Swapper:
     network: Network
     trained: TrainRecipe
     recipe: ConvertRecipe
+    mark: Marker
     occlusion: Occlusion | None = None
     """what stands before the face, as the model knows it; none where it has not learned it"""
 
@@ -53,6 +55,7 @@ class Swapper:
             skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
+        mixed = self.mark(mixed, points, alpha * bare)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
         touched = alpha * bare > 0
