@@ -207,6 +207,8 @@ def _manifest(claim: Claim, mime: str, has_parent: bool) -> dict[str, Any]:
         actions = [{"action": "c2pa.opened", "parameters": parent}, {"action": "c2pa.edited", **made}]
     else:
         actions = [{"action": "c2pa.created", **made}]
+    if claim.mark:
+        actions.append({"action": "c2pa.watermarked", "softwareAgent": agent, "when": when})
     swap = {
         "ingredients": [{"name": i.path.name, "sha256": i.sha256, "role": i.role} for i in claim.ingredients],
         "people": [asdict(person) for person in claim.people],
