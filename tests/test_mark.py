@@ -137,7 +137,7 @@ def test_footage_without_a_mark_never_reads_like_one() -> None:
 
 
 def test_the_bound_grows_with_what_is_tried() -> None:
-    noisy = mark._coded(ID) * mark._STEP / 2 + np.random.default_rng(3).normal(0, 3.2, (4, 160))
+    noisy = mark._coded(ID) * mark.STEP / 2 + np.random.default_rng(3).normal(0, 3.2, (4, 160))
     once, often = read(noisy.astype(np.float32)), read(noisy.astype(np.float32), 50)
     assert once.id == ID and often.chance == pytest.approx(50 * once.chance)
 

@@ -95,7 +95,8 @@ def sign(source: Path, destination: Path, claim: Claim) -> None:
     """Write `source` with its credential to `destination`, whole or not at all; the two may be the same path.
 
     A folder of pictures is signed in place. The target's file, where it is still there, becomes the parent ingredient
-    and brings a credential of its own along. Raises InputError, OutputError, or MachineError (no place for the key).
+    and brings a credential of its own along; so does other footage that has one, as an input. Raises InputError,
+    OutputError, or MachineError (no place for the key).
     """
     mime = _mime(source)
     if mime == LISTING:
@@ -187,6 +188,8 @@ def _signed(mime: str, source: BinaryIO, destination: BinaryIO, path: Path, clai
         with c2pa.Builder(_manifest(claim, mime, target is not None), _context(signer)) as builder:
             if target is not None:
                 _add_parent(builder, target)
+            for number, other in enumerate(each for each in claim.ingredients if each.role != "target"):
+                _add_input(builder, other, f"input-{number}")
             if mime not in EMBEDDED:
                 builder.set_no_embed()
             manifest: bytes = builder.sign(mime, source, destination)
@@ -244,6 +247,21 @@ def _add_parent(builder: c2pa.Builder, target: Ingredient) -> None:
     builder.add_ingredient(description, "application/octet-stream", io.BytesIO(b""))
 
 
+def _add_input(builder: c2pa.Builder, other: Ingredient, label: str) -> None:
+    """Footage that a model learned from, where it is still there as it was and has a credential to bring along."""
+    try:
+        mime = _mime(other.path)
+        if mime not in EMBEDDED or not _mentions_c2pa(other.path):
+            return
+        with other.path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == other.sha256:
+                file.seek(0)
+                described = {"title": other.path.name, "relationship": "inputTo", "label": label, "format": mime}
+                builder.add_ingredient(described, mime, file)
+    except (InputError, OSError, c2pa.C2paError):
+        pass  # gone, unreadable or damaged by now: what the claim says of it still stands
+
+
 def _save_sidecar(manifest: bytes, path: Path) -> None:
     with atomic_file(sidecar_of(path)) as temporary:
         temporary.write_bytes(manifest)
@@ -276,7 +294,7 @@ def _verdict(path: Path, store: dict[str, Any]) -> Verdict:
         problems = problems or ["claimSignature.missing"]
     assertions = {assertion["label"]: assertion.get("data") for assertion in manifest.get("assertions", [])}
     generator = (manifest.get("claim_generator_info") or [{}])[0]
-    swap = assertions.get(ASSERTION)
+    swap, ingredients = assertions.get(ASSERTION), manifest.get("ingredients", [])
     made_here = generator.get("name") == GENERATOR and isinstance(swap, dict)
     details = {
         "title": manifest.get("title"),
@@ -284,7 +302,8 @@ def _verdict(path: Path, store: dict[str, Any]) -> Verdict:
         "signer": manifest.get("signature_info", {}).get("issuer"),
         "signer_trusted": store.get("validation_state") == "Trusted",
         "digital_source_types": _source_types(assertions),
-        "parents": [ingredient.get("title") for ingredient in manifest.get("ingredients", [])],
+        "parents": [each.get("title") for each in ingredients if each.get("relationship") == "parentOf"],
+        "inputs": [each.get("title") for each in ingredients if each.get("relationship") == "inputTo"],
         "swap": swap if made_here else None,
         "problems": problems,
     }

@@ -36,7 +36,7 @@ CHANCE = 1e-6
 _SIDE, _COVERAGE = 64, 1.5
 _LEAST_CYCLES = 3.0
 """of a wave to a face square; the 160th has 9"""
-_STEP = 19.0
+STEP = 19.0
 """of the lattice: grey levels times the root of the samples"""
 _BLUR = 0.7
 """samples; before sampling, so that it does not matter how large the picture is"""
@@ -97,7 +97,7 @@ class Marker:
         plan = _plan()
         is_now = plan.patterns @ square.ravel()
         half = _coded(self.id) / 2
-        wanted = _STEP * (np.round(is_now / _STEP - half) + half) - is_now
+        wanted = STEP * (np.round(is_now / STEP - half) + half) - is_now
         seen = cv2.warpAffine(alpha, to_square, (_SIDE, _SIDE), flags=cv2.INTER_AREA)
         change = _change(wanted.astype(np.float32), _room(square, seen))
         size = alpha.shape[::-1]
@@ -121,7 +121,7 @@ def read(found: Floats, tries: int = 1) -> Found:
     footage was seen, and one number would stand out by z with a probability under exp(-z^2 / 2). There are 2^32
     numbers, 33 brightnesses, and as many `tries` (persons) as the caller makes.
     """
-    agrees = np.cos(2 * np.pi / _STEP * found[None] / _GAINS[:, None, None]).sum(1)
+    agrees = np.cos(2 * np.pi / STEP * found[None] / _GAINS[:, None, None]).sum(1)
     flips, places = _key()
     received = (agrees * flips)[:, places]
     numbers = _decoded(received)

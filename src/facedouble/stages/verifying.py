@@ -31,42 +31,46 @@ _MOST_PEOPLE = 8
 def verify(path: Path, verdict: Verdict) -> Generator[Event, None, Answer]:
     """Look for the mark in a file whose credential does not say that facedouble made it and nobody changed it.
 
-    Of a long clip frames are sampled: 96, and where no mark is found in these, 384 more. Raises InputError for what
-    cannot be decoded; MachineError where weights or libraries to find faces with are missing.
+    Raises InputError for what cannot be decoded; MachineError where weights or libraries to find faces are missing.
     """
     try:
-        found, faces = yield from _mark_in(probe(path, sizes_may_differ=True))
+        likeliest, faces = yield from read_mark(probe(path, sizes_may_differ=True))
     except (InputError, MachineError):
         if verdict.state == "none":
             raise
-        found, faces = None, 0  # what its credential says still holds
-    return Answer.of(path, verdict, found, faces)
+        likeliest, faces = None, 0  # what its credential says still holds
+    sure = likeliest is not None and likeliest.chance < mark.CHANCE
+    return Answer.of(path, verdict, likeliest if sure else None, faces)
 
 
-def _mark_in(clip: Clip) -> Generator[Event, None, tuple[Found | None, int]]:
-    """The mark of a clip, or None, and in how many faces it was looked for."""
+def read_mark(clip: Clip) -> Generator[Event, None, tuple[Found | None, int]]:
+    """The likeliest mark in a clip, however unlikely, and in how many faces it was looked for; None without a face.
+
+    Of a long clip frames are sampled: 96, and where these do not show a mark for sure, 384 more. Each person's faces
+    are read together.
+    """
     starts = np.arange(0, clip.count, _STRETCH)
     faces, strengths, done = Faces.empty(), np.zeros((0, mark.PATTERNS), np.float32), set[int]()
+    likeliest: Found | None = None
     finder = Finder(_MOST_PEOPLE, film=not clip.is_folder and clip.count > 1)
     try:
         for number, most in enumerate(_ROUNDS, 1):
             chosen = [start for start in starts[spread(len(starts), most)].tolist() if start not in done]
-            if not chosen:
-                break
             for place, start in enumerate(chosen, 1):
                 more, of_them = _look(finder, clip, start)
-                faces = Faces.join_clips([faces, more])
-                strengths = np.concatenate([strengths, of_them])
+                faces, strengths = Faces.join_clips([faces, more]), np.concatenate([strengths, of_them])
                 yield Progress(f"looking for the mark in {clip.path.name}", place, len(chosen), "places")
             done.update(chosen)
-            known = people(faces)
+            known = people(faces) if chosen else []
             for person in known:
                 found = mark.read(strengths[np.isin(faces.track, person.tracks)], number * len(known))
-                if found.chance < mark.CHANCE:
-                    return found, len(faces)
+                if likeliest is None or found.chance < likeliest.chance or found.strength > likeliest.strength:
+                    likeliest = found
+            if likeliest is not None and likeliest.chance < mark.CHANCE:
+                break
     finally:
         finder.close()
-    return None, len(faces)
+    return likeliest, len(faces)
 
 
 def _look(finder: Finder, clip: Clip, start: int) -> tuple[Faces, NDArray[np.float32]]:
