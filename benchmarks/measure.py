@@ -8,6 +8,7 @@
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
     benchmarks/run mark [--minutes N]  the invisible mark: what it stands, false findings, sight and cost; signing
+    benchmarks/run content             what the content check says of ordinary footage
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
     benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
     benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
@@ -345,6 +346,29 @@ def marked(options: argparse.Namespace, work: Path) -> None:
     record("mark", {"copies": found, "unmarked": unmarked, "conversions": sight, "signing": signed})
 
 
+def explicit(_: argparse.Namespace, _work: Path) -> None:
+    """What the content check says of ordinary footage: every clip there is, sampled as a conversion samples it."""
+    from facedouble.find.finder import to_8_bit
+    from facedouble.media.reader import probe, read
+    from facedouble.provenance.content import EXPLICIT, ContentCheck, sampled
+
+    check, found, begun, looked = ContentCheck(), {}, time.monotonic(), 0
+    for path in (*sorted(SAMPLE.glob("*.mp4")), *sorted(SUITE.glob("*-t*.mp4")), *sorted(REAL.glob("*.mp4"))):
+        clip = probe(path)
+        chosen = set(sampled(clip.count))
+        scores = [check.score(to_8_bit(frame.pixels)) for frame in read(clip) if frame.index in chosen]
+        looked += len(scores)
+        found[path.stem] = {
+            "highest": max(scores), "mean": sum(scores) / len(scores), "explicit": sum(s >= EXPLICIT for s in scores),
+        }  # fmt: skip
+    table(
+        ("clip", "highest score", "mean", f"frames over {EXPLICIT}"),
+        [(name, f"{row['highest']:.3f}", f"{row['mean']:.3f}", f"{row['explicit']}") for name, row in found.items()],
+    )
+    print(f"{looked} frames, {1000 * (time.monotonic() - begun) / looked:.0f} ms each, decoding included")
+    record("content", found)
+
+
 def in_order(_: argparse.Namespace, work: Path) -> None:
     """Time and peak memory of `facedouble faces` on the sample's crops over and over; of the search for duplicates with
     none, which takes longer; and how far the faces of a set are from those that `pick` takes."""
@@ -625,6 +649,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "answers": answers,
     "occlusion": hand,
     "mark": marked,
+    "content": explicit,
     "faces": in_order,
     "review": in_the_browser,
     "match": match,

@@ -128,10 +128,24 @@ def test_a_face_too_small_for_the_mark_is_left_alone(faces_a: FaceSet) -> None:
     assert Marker(ID)(picture, small, alpha) is picture
 
 
+@pytest.mark.parametrize("left", [200, 509])
+def test_a_huge_face_cut_off_by_the_frame_is_marked_as_far_as_it_shows(faces_a: FaceSet, left: int) -> None:
+    """At 509 all but three columns of it lie outside."""
+    points = faces_a.faces.points[0]
+    huge = ((points - points.min(0)) * np.float32(2000 / np.ptp(points[:, 0])) + np.float32(left)).astype(np.float32)
+    picture, alpha = np.full((512, 512, 3), 0.5, np.float32), np.zeros((512, 512), np.float32)
+    alpha[:, left:] = 1
+    made = Marker(ID)(picture, huge, alpha)
+    np.testing.assert_array_equal(made[:, :left], picture[:, :left])
+    assert np.isfinite(made).all() and np.abs(made - picture).max() <= (mark.STRONGEST + 0.1) / 255
+    assert strengths(np.round(made * 255).astype(np.uint8), huge).shape == (mark.PATTERNS,)
+
+
 def test_footage_without_a_mark_never_reads_like_one() -> None:
     """The bound is met by far: of coins thrown 160 times none comes near the line."""
     chance = np.random.default_rng(2)
     found = [read(chance.normal(0, 40, (12, 160)).astype(np.float32)) for _ in range(100)]
+    found += [read(np.zeros((12, 160), np.float32)), read(np.full((12, 160), 5, np.float32))]  # a face without features
     assert min(each.chance for each in found) > 0.1
     assert max(each.strength for each in found) < 7.5
 
