@@ -325,7 +325,8 @@ def marked(options: argparse.Namespace, work: Path) -> None:
         ("copy", *outs),
         [(title, *(marks.told(row) for row in columns.values())) for title, columns in found.items()],
     )
-    print()
+    seconds = sorted(row["seconds"] for columns in found.values() for row in columns.values())
+    print(f"\nread in {seconds[len(seconds) // 2]:.1f} s (median), at most {seconds[-1]:.1f} s\n")
     chance, unmarked = np.random.default_rng(1), {}
     clips = [*sorted(SAMPLE.glob("*.mp4")), *sorted(SUITE.glob("*-t*.mp4")), *sorted(REAL.glob("*.mp4"))]
     for clip in clips:

@@ -46,8 +46,8 @@ _BITS, _MEMORY, _GENERATORS = 32, 8, (0o463, 0o535, 0o733, 0o745)
 _KEY = b"facedouble mark 1"
 _GAINS = np.exp(np.arange(-16, 17) * 0.02)
 """by which a copy may be brighter: 0.73 to 1.38"""
-_TURNS = 8
-"""at most, until the square stands still"""
+_TURNS, _FAR = 12, 0.03
+"""how often the square is moved at most, until it stands still, and how far at once"""
 _ROUNDS = 6
 _DEAR = 0.12
 """how much is left undone of what would change the picture most: the code mends it (distortion compensation)"""
@@ -99,7 +99,7 @@ class Marker:
         is_now = plan.patterns @ square.ravel()
         half = _coded(self.id) / 2
         wanted = STEP * (np.round(is_now / STEP - half) + half) - is_now
-        seen = cv2.warpAffine(alpha, to_square, (_SIDE, _SIDE), flags=cv2.INTER_AREA)
+        seen = cv2.warpAffine(alpha, to_square, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
         change = _change(wanted.astype(np.float32), _room(square, seen))
         size = alpha.shape[::-1]
         laid = cv2.warpAffine(change, to_square, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
@@ -189,7 +189,7 @@ def _settled(view: _View, to_square: Array) -> Array:
     for _ in range(_TURNS):
         square = cv2.GaussianBlur(view.sampled(to_square), (0, 0), 1.5).ravel()
         contrast = max(float(plan.drawn @ square), 1.0)
-        x, y, larger, turned = plan.moves @ square / contrast
+        x, y, larger, turned = np.clip(plan.moves @ square / contrast, -_FAR, _FAR)
         shift = np.array([x, y]) * _SIDE / _COVERAGE
         to_square = compose(about(middle, shift, float(turned), float(1 + larger)), to_square)
         if max(abs(x), abs(y), abs(larger), abs(turned)) < 1e-4:
@@ -289,8 +289,9 @@ def _movements(x: Array, y: Array, window: Array) -> tuple[Floats, Floats]:
 @cache
 def _key() -> tuple[Array, NDArray[np.int64]]:
     """(160,) flips, 1 or -1, and for each coded bit the place of its pattern."""
-    random = np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(_KEY).digest()[:8])))
-    return 1.0 - 2.0 * random.integers(0, 2, PATTERNS), random.permutation(PATTERNS)
+    drawn = [hashlib.sha256(_KEY + bytes([place])).digest() for place in range(PATTERNS)]
+    flips = np.array([1.0 - 2.0 * (digest[-1] & 1) for digest in drawn])
+    return flips, np.array(sorted(range(PATTERNS), key=drawn.__getitem__))
 
 
 @cache
