@@ -8,6 +8,8 @@
     benchmarks/run fit [--minutes N]   what grain, skin detail and sharpening do to swaps of the suite and a real pair
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
+    benchmarks/run mark [--minutes N]  the invisible mark: what it stands, false findings, sight and cost; signing
+    benchmarks/run content             what the content check says of ordinary footage
     benchmarks/run faces               `facedouble faces` on 20,000 faces, and how well `pick` covers a set
     benchmarks/run review              the page of `facedouble faces review` on 20,000 faces
     benchmarks/run match               the adviser: errors on rendered faces, its figure beside the judge's, pairs, time
@@ -41,11 +43,13 @@ RENDERED = "NAME: rendered performer, 2026-11-01"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=sorted(PARTS), help="what to measure (default: everything)")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite; default 20)")
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite, mark; default 20)"
+    )
     parser.add_argument(
         "--preset", nargs="+", choices=("compact", "standard", "classic"), default=["compact"], help="swap, suite"
     )
-    parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap")
+    parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap, mark")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
     options = parser.parse_args()
     if options.part is None:
@@ -311,6 +315,94 @@ def hand(_: argparse.Namespace, work: Path) -> None:
     )
     print({name: round(value, 1) for name, value in values.items() if isinstance(value, float)})
     record("occlusion", values)
+
+
+def marked(options: argparse.Namespace, work: Path) -> None:
+    """Which copies of conversions still show their mark, what is read where there is none, and what marking costs."""
+    import marks
+    import numpy as np
+
+    from facedouble.media.reader import probe
+    from facedouble.provenance import credential
+    from facedouble.stages.verifying import read_mark
+
+    originals = {"sample": SAMPLE / "a-take1.mp4", "60 px": SUITE / "small-face-target.mp4"}
+    originals |= {"hard pose": SUITE / "hard-pose-target.mp4", "woman": REAL / "woman-a.mp4"}
+    models = {pair: work / f"model-{pair}" for pair in options.pair if (PAIRS[pair][2] / PAIRS[pair][0][1]).is_file()}
+    for pair, model in models.items():
+        sets = [faces(PAIRS[pair][2] / name, work / f"{pair}-{side}") for side, name in PAIRS[pair][:2]]
+        command("train", *sets, "-o", model, "--minutes", options.minutes[0])
+    outs: dict[str, Path] = {}
+    sight: dict[str, dict[str, float]] = {}
+    for name, original in originals.items():
+        model = models.get("women" if name == "woman" else "sample")
+        if model is not None:
+            outs[name] = work / f"{name}.mp4"
+            sight[name] = marks.conversion(original, model, outs[name])
+    outs |= {
+        f"sample, {count} frames": marks.copied(outs["sample"], work / f"{count}.mp4", crf=16, frames=count)
+        for count in (48, 24)
+        if "sample" in outs
+    }
+    numbers = {name: credential.verify(out).details["swap"]["mark"] for name, out in outs.items() if name in originals}
+    found: dict[str, dict[str, Any]] = {}
+    for name, out in outs.items():
+        for title, how in marks.COPIES.items():
+            copy = marks.copied(out, work / "copy.mp4", **how)
+            begun = time.monotonic()
+            likeliest, seen = ended(read_mark(probe(copy)))
+            row = {"faces": seen, "seconds": time.monotonic() - begun}
+            if likeliest is not None:
+                right = likeliest.id == numbers[name.partition(",")[0]]
+                row |= {**vars(likeliest), "right": right}
+            found.setdefault(title, {})[name] = row
+    table(
+        ("copy", *outs),
+        [(title, *(marks.told(row) for row in columns.values())) for title, columns in found.items()],
+    )
+    seconds = sorted(row["seconds"] for columns in found.values() for row in columns.values())
+    print(f"\nread in {seconds[len(seconds) // 2]:.1f} s (median), at most {seconds[-1]:.1f} s\n")
+    chance, unmarked = np.random.default_rng(1), {}
+    clips = [*sorted(SAMPLE.glob("*.mp4")), *sorted(SUITE.glob("*-t*.mp4")), *sorted(REAL.glob("*.mp4"))]
+    for clip in clips:
+        strengths = marks.strengths_in(clip)
+        if len(strengths):
+            with_others = [each.strength for each in marks.other_keys(strengths, 60, chance)]
+            likeliest, _ = ended(read_mark(probe(clip)))
+            unmarked[clip.stem] = {"read": likeliest.strength, "chance": likeliest.chance, "others": with_others}
+    others = np.array([value for row in unmarked.values() for value in row["others"]])
+    reads = [row["read"] for row in unmarked.values()]
+    print(f"unmarked: {len(reads)} clips, strength {np.mean(reads):.2f}, at most {max(reads):.2f};", end=" ")
+    print(f"{len(others)} other keys {others.mean():.2f} (deviation {others.std():.2f}), at most {others.max():.2f}\n")
+    heads = ("conversion", *next(iter(sight.values())))
+    table(heads, [(name, *(f"{value:.3g}" for value in row.values())) for name, row in sight.items()])
+    minute, _ = varied(SAMPLE / "a-take1.mp4", SAMPLE / "b-take2.mp4", work / "minute.mp4", 10, 1, 0)
+    signed = marks.signing(minute, work)
+    print("\na minute of 512 px:", ", ".join(f"{name} {seconds:.3f} s" for name, seconds in signed.items()))
+    record("mark", {"copies": found, "unmarked": unmarked, "conversions": sight, "signing": signed})
+
+
+def explicit(_: argparse.Namespace, _work: Path) -> None:
+    """What the content check says of ordinary footage: every clip there is, sampled as a conversion samples it."""
+    from facedouble.find.finder import to_8_bit
+    from facedouble.media.reader import probe, read
+    from facedouble.provenance.content import EXPLICIT, ContentCheck, sampled
+
+    check, found, begun, looked = ContentCheck(), {}, time.monotonic(), 0
+    for path in (*sorted(SAMPLE.glob("*.mp4")), *sorted(SUITE.glob("*-t*.mp4")), *sorted(REAL.glob("*.mp4"))):
+        clip = probe(path)
+        chosen = set(sampled(clip.count))
+        scores = [check.score(to_8_bit(frame.pixels)) for frame in read(clip) if frame.index in chosen]
+        looked += len(scores)
+        found[path.stem] = {
+            "highest": max(scores), "mean": sum(scores) / len(scores), "explicit": sum(s >= EXPLICIT for s in scores),
+        }  # fmt: skip
+    table(
+        ("clip", "highest score", "mean", f"frames over {EXPLICIT}"),
+        [(name, f"{row['highest']:.3f}", f"{row['mean']:.3f}", f"{row['explicit']}") for name, row in found.items()],
+    )
+    print(f"{looked} frames, {1000 * (time.monotonic() - begun) / looked:.0f} ms each, decoding included")
+    record("content", found)
 
 
 def in_order(_: argparse.Namespace, work: Path) -> None:
@@ -593,6 +685,8 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "fit": fit,
     "answers": answers,
     "occlusion": hand,
+    "mark": marked,
+    "content": explicit,
     "faces": in_order,
     "review": in_the_browser,
     "match": match,

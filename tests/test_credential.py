@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 import stat
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import c2pa
 import numpy as np
 import pytest
 from PIL import Image
@@ -255,6 +259,26 @@ def test_a_target_with_a_credential_brings_it_along(tmp_path: Path) -> None:
     flip(first, first.read_bytes().find(b"mdat") + 600)
     sign(make_clip(tmp_path / "plain3.mp4"), second, make_claim(first))
     assert verify(second).state == "valid"  # what was wrong with the target does not make the output altered
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["as it was", "changed since"])
+def test_footage_learned_from_brings_its_credential_along(tmp_path: Path, kept: bool) -> None:
+    shot, out = tmp_path / "bea.mp4", tmp_path / "out.mp4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credential, "GENERATOR", "a camera")
+        sign(make_clip(tmp_path / "plain.mp4"), shot, make_claim())
+    sha256 = hashlib.sha256(shot.read_bytes()).hexdigest() if kept else "0" * 64
+    claim = replace(make_claim(make_clip(tmp_path / "anna.mp4")), ingredients=[
+        Ingredient(tmp_path / "anna.mp4", "a" * 64, "target"), Ingredient(shot, sha256, "source"),
+        Ingredient(tmp_path / "gone.mp4", "b" * 64, "source"),
+    ])  # fmt: skip
+    sign(make_clip(tmp_path / "plain2.mp4"), out, claim)
+    verdict = verify(out)
+    assert (verdict.state, verdict.details["parents"]) == ("valid", ["anna.mp4"])
+    assert verdict.details["inputs"] == (["bea.mp4"] if kept else [])
+    assert (b"a camera" in out.read_bytes()) == kept
+    with out.open("rb") as file, c2pa.Reader("video/mp4", file) as reader:
+        assert json.loads(reader.json())["validation_state"] == "Valid"
 
 
 @pytest.mark.parametrize("content", [None, b"not a clip", b"\0\0\0\x20ftypisom"])

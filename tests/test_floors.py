@@ -17,7 +17,7 @@ ORDER = [
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "tone", "reader", "pictures", "segments", "writer", "flow", "sound"],
-    "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
+    "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": [
         "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person",
     ],
@@ -31,7 +31,7 @@ INSIDE = {
     "swap": ["predict", "colour", "blend", "fit", "face", "label"],
     "stages": [
         "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
-        "swapping",
+        "swapping", "verifying",
     ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],

@@ -26,6 +26,7 @@ from facedouble.geometry import FACE_OVAL, apply
 from facedouble.learn import skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
 from facedouble.media.reader import frame_at, probe, read
+from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.conversion import Opened, smaller
 from facedouble.swap.fit import Drawn, Fit
@@ -240,7 +241,7 @@ def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSe
     x0, y0, x1, y1 = (*points[FACE_OVAL].min(0).astype(int), *points[FACE_OVAL].max(0).astype(int))
     fine_parts, pictures = {}, {}
     for fit, grain in product(("none", "sharpen"), ("none", "keep")):
-        swapper = opened.swapper(ConvertRecipe(fit=fit, grain=grain), seen)
+        swapper = opened.swapper(ConvertRecipe(fit=fit, grain=grain), Marker("0123abcd"), seen)
         pictures[fit, grain], layer = swapper(frame.pixels, points, doing)
         fine_parts[fit, grain] = sharpness(np.ascontiguousarray(pictures[fit, grain][y0:y1, x0:x1]))
         outside = np.ones(frame.pixels.shape[:2], bool)

@@ -348,10 +348,16 @@ def verify(options: argparse.Namespace, _stopped: Flag) -> int:
     from dataclasses import asdict
 
     from .provenance import credential
+    from .provenance.answer import Answer
 
     verdict = credential.verify(options.file)
-    print(json.dumps(asdict(verdict), indent=2) if options.json else verdict.text)
-    return {"valid": 0, "altered": 4, "none": 5}[verdict.state]
+    answer = Answer.of(options.file, verdict)
+    if answer.state != "valid":
+        from . import stages  # which takes seconds to load
+
+        answer = _listen(stages.verify(options.file, verdict), options)
+    print(json.dumps(asdict(answer), indent=2) if options.json else answer.text)
+    return answer.exit_code
 
 
 def doctor(_options: argparse.Namespace, _stopped: Flag) -> int:

@@ -24,6 +24,7 @@ from .certificate import signing_identity
 
 GENERATOR = "facedouble"
 ASSERTION = "org.facedouble.swap"
+MARK_ALGORITHM = "org.facedouble.mark.1"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 FOLDER_SIDECAR = "credential.c2pa"
 MAX_SIDECAR_BYTES = 64_000_000
@@ -70,6 +71,8 @@ class Claim:
     model_sha256: str
     changed_frames: Sequence[tuple[int, int]]
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    mark: str = ""
+    """the number in the invisible mark, hexadecimal; "" where there is none"""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def sign(source: Path, destination: Path, claim: Claim) -> None:
     """Write `source` with its credential to `destination`, whole or not at all; the two may be the same path.
 
     A folder of pictures is signed in place. The target's file, where it is still there, becomes the parent ingredient
-    and brings a credential of its own along. Raises InputError, OutputError, or MachineError (no place for the key).
+    and brings a credential of its own along; so does other footage that has one, as an input. Raises InputError,
+    OutputError, or MachineError (no place for the key).
     """
     mime = _mime(source)
     if mime == LISTING:
@@ -184,6 +188,8 @@ def _signed(mime: str, source: BinaryIO, destination: BinaryIO, path: Path, clai
         with c2pa.Builder(_manifest(claim, mime, target is not None), _context(signer)) as builder:
             if target is not None:
                 _add_parent(builder, target)
+            for number, other in enumerate(each for each in claim.ingredients if each.role != "target"):
+                _add_input(builder, other, f"input-{number}")
             if mime not in EMBEDDED:
                 builder.set_no_embed()
             manifest: bytes = builder.sign(mime, source, destination)
@@ -204,13 +210,18 @@ def _manifest(claim: Claim, mime: str, has_parent: bool) -> dict[str, Any]:
         actions = [{"action": "c2pa.opened", "parameters": parent}, {"action": "c2pa.edited", **made}]
     else:
         actions = [{"action": "c2pa.created", **made}]
+    if claim.mark:
+        actions.append({"action": "c2pa.watermarked", "softwareAgent": agent, "when": when})
     swap = {
         "ingredients": [{"name": i.path.name, "sha256": i.sha256, "role": i.role} for i in claim.ingredients],
         "people": [asdict(person) for person in claim.people],
         "model_sha256": claim.model_sha256,
         "changed_frames": [list(frames) for frames in claim.changed_frames],
         "recipe": json.loads(json.dumps(dict(claim.recipe), default=str)),
+        "mark": claim.mark,
     }
+    # Spec 2.x, "Soft bindings": what finds this manifest again from a copy that has lost it.
+    soft = {"alg": MARK_ALGORITHM, "blocks": [{"scope": {}, "value": claim.mark}]}
     return {
         "claim_generator_info": [agent],
         "title": claim.title,
@@ -218,6 +229,7 @@ def _manifest(claim: Claim, mime: str, has_parent: bool) -> dict[str, Any]:
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": ASSERTION, "data": swap},
+            *([{"label": "c2pa.soft-binding", "data": soft}] if claim.mark else []),
         ],
     }
 
@@ -233,6 +245,21 @@ def _add_parent(builder: c2pa.Builder, target: Ingredient) -> None:
     except (InputError, OSError, c2pa.C2paError):
         pass  # gone or unreadable by now: named, without a credential of its own
     builder.add_ingredient(description, "application/octet-stream", io.BytesIO(b""))
+
+
+def _add_input(builder: c2pa.Builder, other: Ingredient, label: str) -> None:
+    """Footage that a model learned from, where it is still there as it was and has a credential to bring along."""
+    try:
+        mime = _mime(other.path)
+        if mime not in EMBEDDED or not _mentions_c2pa(other.path):
+            return
+        with other.path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == other.sha256:
+                file.seek(0)
+                described = {"title": other.path.name, "relationship": "inputTo", "label": label, "format": mime}
+                builder.add_ingredient(described, mime, file)
+    except (InputError, OSError, c2pa.C2paError):
+        pass  # gone, unreadable or damaged by now: what the claim says of it still stands
 
 
 def _save_sidecar(manifest: bytes, path: Path) -> None:
@@ -267,7 +294,7 @@ def _verdict(path: Path, store: dict[str, Any]) -> Verdict:
         problems = problems or ["claimSignature.missing"]
     assertions = {assertion["label"]: assertion.get("data") for assertion in manifest.get("assertions", [])}
     generator = (manifest.get("claim_generator_info") or [{}])[0]
-    swap = assertions.get(ASSERTION)
+    swap, ingredients = assertions.get(ASSERTION), manifest.get("ingredients", [])
     made_here = generator.get("name") == GENERATOR and isinstance(swap, dict)
     details = {
         "title": manifest.get("title"),
@@ -275,7 +302,8 @@ def _verdict(path: Path, store: dict[str, Any]) -> Verdict:
         "signer": manifest.get("signature_info", {}).get("issuer"),
         "signer_trusted": store.get("validation_state") == "Trusted",
         "digital_source_types": _source_types(assertions),
-        "parents": [ingredient.get("title") for ingredient in manifest.get("ingredients", [])],
+        "parents": [each.get("title") for each in ingredients if each.get("relationship") == "parentOf"],
+        "inputs": [each.get("title") for each in ingredients if each.get("relationship") == "inputTo"],
         "swap": swap if made_here else None,
         "problems": problems,
     }

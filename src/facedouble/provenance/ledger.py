@@ -34,7 +34,7 @@ class Output:
     people: Sequence[str]
     model_sha256: str
     mark: str
-    """the number in its invisible mark, hexadecimal; "" where it carries none"""
+    """the number in its invisible mark, hexadecimal; "" in lines of before there was one"""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from .matching import match
 from .preview import preview
 from .swapping import Side, swap
 from .training import train, training_text
+from .verifying import verify
 from .work import identity_in
 
 __all__ = [
     "Converted", "Role", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion",
-    "match", "preview", "swap", "train", "training_text",
+    "match", "preview", "swap", "train", "training_text", "verify",
 ]  # fmt: skip

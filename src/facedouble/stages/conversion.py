@@ -30,8 +30,9 @@ from ..media.flow import ordered_map
 from ..media.reader import frame_at, probe, read, reduced
 from ..media.writer import check_output, encoder_version, is_folder, open_writer
 from ..project import output_errors
-from ..provenance import certificate, consent, credential, ledger, xmp
+from ..provenance import certificate, consent, credential, ledger, mark, xmp
 from ..provenance.content import ContentCheck
+from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
 from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
@@ -80,16 +81,18 @@ class Opened:
         before = occlusion.load(model)
         return cls(model, network, trained, state, None if before is None else before.to(place), SkinDetail.load(model))
 
-    def swapper(self, recipe: ConvertRecipe, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]) -> Swapper:
+    def swapper(
+        self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
+    ) -> Swapper:
         """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
-        swapper = Swapper(self.network, self.trained.recipe, recipe, self.before)
+        swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before)
         return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
 
-    def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe) -> Swapper:
+    def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe, marker: Marker) -> Swapper:
         """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
         acting, some = faces.acting(), spread(len(faces), _LOOKED_AT)
         frames = ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
-        return self.swapper(recipe, frames)
+        return self.swapper(recipe, marker, frames)
 
     def unlearned(self, recipe: ConvertRecipe) -> Iterator[Note]:
         """What is to be said of what the model lacks and the recipe asks for."""
@@ -133,7 +136,8 @@ def convert(
     parts = list(zip(models, faces, strict=True))
     for opened in models:
         yield from opened.unlearned(recipe)
-    swappers = [(opened.fitted(clip, faces, recipe), faces) for opened, faces in parts]
+    marker = Marker(mark_of(clip, models))
+    swappers = [(opened.fitted(clip, faces, recipe, marker), faces) for opened, faces in parts]
     for (swapper, _), opened in zip(swappers, models, strict=True):
         if recipe.fit != "none":
             yield Note(f"{opened.trained.people['b']} on {clip.path.name}: {swapper.fit.text()}")
@@ -172,6 +176,11 @@ def convert(
     minutes = " and ".join(f"{opened.state.seconds / 60:.1f}" for opened in models)
     yield Finished(out, f"{len(shown)} of {clip.count} frames converted, after {minutes} minutes of training")
     return Converted(clip, faces[0], out)
+
+
+def mark_of(clip: Clip, models: Sequence[Opened]) -> str:
+    """The number in the invisible mark of what is made of a clip with these models."""
+    return mark.id_of(clip.sha256, *(checkpoint.weights_sha256(opened.model) for opened in models))
 
 
 def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, list[Faces], Note]:
@@ -283,6 +292,7 @@ def sign(
         model_sha256=", ".join(str(model["sha256"]) for model in models),
         changed_frames=_ranges(np.unique(np.concatenate([faces.frame for _, faces in parts]))),
         recipe={**trained, "convert": recipe.as_dict()},
+        mark=mark_of(clip, [opened for opened, _ in parts]),
     )
     xmp.write(encoding, __version__)
     if encoding.is_dir():
@@ -293,7 +303,7 @@ def sign(
     made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     consents, names = [person.consent_id for person in claim.people], [person.name for person in claim.people]
     path = str((known_as or out).resolve())
-    ledger.record(ledger.Output(path, made, consents, names, claim.model_sha256, ""))
+    ledger.record(ledger.Output(path, made, consents, names, claim.model_sha256, claim.mark))
 
 
 def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -24,9 +24,10 @@ from ..learn.checkpoint import Trained
 from ..media.reader import frame_at, probe
 from ..project import output_errors, save_png
 from ..provenance.content import ContentCheck
+from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
 from .casting import known_faces
-from .conversion import Opened, sign, smaller
+from .conversion import Opened, mark_of, sign, smaller
 
 _MOST_PEOPLE = 4
 _AROUND = 0.3
@@ -59,11 +60,12 @@ def preview(
     yield from opened.unlearned(next(iter(recipes.values())))
     torch.set_num_threads(device.threads)
     faces = _faces_of_a(clip, frames, opened.trained)
+    marker = Marker(mark_of(clip, [opened]))
     columns = [_column(clip, frames, faces, lambda frame, *_: frame.pixels)]
     for recipe in recipes.values():
         less, (few,), _ = smaller(clip, [faces], recipe.face_px) if recipe.fit == "reduce" else (clip, [faces], None)
         shown = frames if less is clip else [frame_at(less, frame.index) for frame in frames]
-        swapper = opened.swapper(recipe, list(zip(shown, few.points, few.acting(), strict=True)))
+        swapper = opened.swapper(recipe, marker, list(zip(shown, few.points, few.acting(), strict=True)))
         columns.append(_column(less, shown, few, lambda frame, *face, swap=swapper: swap(frame.pixels, *face)[0]))
     titles = [f"{float(clip.time(frame.index)):.2f} s, frame {frame.index}" for frame in frames]
     sheet = _sheet(["original", *recipes], list(zip(titles, zip(*columns, strict=True), strict=True)))

@@ -1,4 +1,4 @@
-"""One face of one frame: align, predict, match colour, blend."""
+"""One face of one frame: align, predict, match colour, blend, mark."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..geometry import FACE_OVAL, align, apply, invert, scale_of
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
+from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
@@ -43,6 +44,7 @@ class Swapper:
     network: Network
     trained: TrainRecipe
     recipe: ConvertRecipe
+    mark: Marker
     occlusion: Occlusion | None = None
     """what stands before the face, as the model knows it; none where it has not learned it"""
     fit: Fit = field(default_factory=Fit)
@@ -77,11 +79,14 @@ class Swapper:
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
         face = self.fit.grained(face, plate, moved)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
+        seen = alpha * bare
+        marked = self.mark(mixed, moved, seen)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
-        touched = alpha * bare > 0
-        result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
-        return result, Layer(box, face, alpha * bare)
+        touched = seen > 0
+        result[y0:y1, x0:x1][touched] = np.round(marked[touched] * most).astype(pixels.dtype)
+        # The layer holds as much more of the mark as the mask takes away.
+        return result, Layer(box, face + (marked - mixed) / np.maximum(seen, 1 / 64)[..., None], seen)
 
     def drawn(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
