@@ -23,7 +23,10 @@ INSIDE = {
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
-    "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
+    "learn": [
+        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "learner", "checkpoint",
+        "safety", "train",
+    ],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],
     "judge": ["container", "picture", "measure", "verdict", "report"],

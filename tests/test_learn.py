@@ -22,10 +22,11 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data
+from facedouble.learn.learner import shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
 from facedouble.learn.score import Judge, psnr
-from facedouble.learn.train import plateau, shorten
+from facedouble.learn.train import plateau
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run
 

@@ -390,7 +390,14 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
     group.add_argument("--detail", type=int, metavar="N", help="times finer than the encoder looks: 1, 2 or 4")
     group.add_argument("--latent", type=int, metavar="N", help="numbers in the face code")
-    group.add_argument("--batch", type=int, metavar="N", help="faces of each side in a step")
+    group.add_argument(
+        "--batch", metavar="N|N@STEP,...",
+        help="faces of each side in a step, or a schedule: 8@0,16@2000,64@8000; may change when training goes on",
+    )  # fmt: skip
+    group.add_argument(
+        "--accumulate", type=int, metavar="N",
+        help="compute a batch in N parts: the same learning in less memory (by itself where memory runs out)",
+    )  # fmt: skip
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")

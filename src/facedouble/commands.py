@@ -37,7 +37,8 @@ def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
     named = {
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
-        "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
+        "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
+        "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
     changes = {name: value for name, value in named.items() if value is not None}
