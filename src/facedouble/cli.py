@@ -139,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
     train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
+    train.add_argument(
+        "--tensorboard", action="store_true",
+        help="also write curves and previews for TensorBoard (pip install 'facedouble[tensorboard]')",
+    )  # fmt: skip
     _machine_options(train)
 
     convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
@@ -377,7 +381,7 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     said = "" if minutes is None else f" (default: {minutes:g})"
     group.add_argument("--minutes", type=float, help=f"of training in all{said}")
     group.add_argument("--steps", type=int, help="in all")
-    group.add_argument("--until", choices=["plateau"], help="when the held-out score stops rising")
+    group.add_argument("--until", choices=["plateau"], help="when going on hardly pays any more")
     command.set_defaults(default_minutes=minutes)
     group = command.add_argument_group("model")
     group.add_argument(

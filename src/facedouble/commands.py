@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -73,8 +73,10 @@ def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:
     return dict(zip("ab", records, strict=True))
 
 
-def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> Any:
-    """Show a stage's events as they come; returns what the stage returns."""
+def _listen(
+    stage: Generator[Any, None, Any], options: argparse.Namespace, also: Callable[[Any], None] | None = None
+) -> Any:
+    """Show a stage's events as they come, to `also` too; returns what the stage returns."""
     from .console import Console
     from .events import Progress
 
@@ -87,6 +89,8 @@ def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> An
             if isinstance(event, Progress):
                 options.training = event.stage == "training"
             console.show(event)
+            if also is not None:
+                also(event)
 
 
 def swap(options: argparse.Namespace, stopped: Flag) -> int:
@@ -173,7 +177,12 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
 
     sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
     device, _ = _machine(options)
-    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options)
+    board = None
+    if options.tensorboard:
+        from .board import Board
+
+        board = Board(options.output / "tensorboard")
+    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options, board)
     return 130 if stopped.is_set() else 0
 
 

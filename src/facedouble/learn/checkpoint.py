@@ -6,6 +6,7 @@ MODEL/
   checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history: the newest
                                   two and the best
   previews/00001200.png           A, A->A, A->B, B, B->B
+  progress.png                    loss, scores and forecast over time
 """
 
 from __future__ import annotations

@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..curate.faceset import FaceSet
 from ..device import Device
 from ..events import Event, Metric, Note, Preview, Progress
 from ..project import save_png
 from ..recipes import TrainRecipe, Until
-from . import checkpoint, data
+from . import chart, checkpoint, data
+from .forecast import Forecast, sparkline
 from .learner import Learner
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
 from .safety import Diverged, Watch, in_smaller_parts, out_of_memory
-from .score import Judge
+from .score import Judge, Score
 
 _WARM_UP_STEPS = 50
 _SLOWER = 0.5
 """what part of the learning rate is left each time that training came apart"""
+CHART = "progress.png"
 _PREVIEW_FACES = 4
 _PROGRESS_EVERY_S = 1.0
 
@@ -69,22 +70,26 @@ def train(
     begun, earlier = time.monotonic(), state.seconds
     saved = scored = time.monotonic()
     saved_step, shown, loss = state.step, -math.inf, torch.zeros(())
-    watch = Watch(model, state.step)
+    watch, outlook = Watch(model, state.step), Forecast.of(state.history)
     while True:
         now = time.monotonic()
         state.seconds = earlier + now - begun
-        ending = _ending(state, until, stop)
+        ending = _ending(state, until, stop, outlook)
         try:
             watch.look(state.step, loss)
             saving = ending or now - saved >= recipe.save_every_s
             if state.step > saved_step and (saving or now - scored >= recipe.score_every_s):
                 watch.weights(state.step, learner)
-                yield from _score(model, state, loss, learner.average, judge, held, place)
+                score = judge(learner.average)
+                state.history.append({"step": state.step, "seconds": state.seconds, "loss": float(loss), **vars(score)})
                 watch.score(state)
-                scored = time.monotonic()
                 if saving:  # only what was just found sound is kept
                     checkpoint.save(model, state, learner)
                     saved, saved_step = time.monotonic(), state.step
+                outlook = Forecast.of(state.history)
+                yield from _metrics(state)
+                yield from _shown(model, state, until, score, outlook, preview(learner.average, held, place))
+                scored = time.monotonic()
         except Diverged as trouble:
             watch.count(trouble, state.step, recipe.learning_rate * state.rate)
             state.seconds, state.rate = earlier + now - begun, state.rate * _SLOWER
@@ -114,6 +119,8 @@ def train(
             shown = now
 
     yield Note(f"training ended after {state.step} steps, {state.seconds / 60:.1f} minutes: {ending}")
+    if curve := [(entry["a"] + entry["b"]) / 2 for entry in state.history]:
+        yield Note(f"held-out faces: {sparkline(curve)} {curve[0]:.1f} to {curve[-1]:.1f} dB; {model / CHART}")
 
 
 def _back(
@@ -161,7 +168,7 @@ def _progress(state: checkpoint.State, until: Until) -> Progress:
     )
 
 
-def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool]) -> str:
+def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool], outlook: Forecast | None) -> str:
     """Why training is over, or nothing."""
     if stop():
         return "stopped; the same command goes on from here"
@@ -169,35 +176,35 @@ def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool]) -> 
         return f"all {until.steps} steps done"
     if until.minutes is not None and state.seconds >= 60 * until.minutes:
         return f"the {until.minutes:g} minutes are over"
-    if until.plateau and plateau([(entry["a"] + entry["b"]) / 2 for entry in state.history]):
-        return "the held-out score has stopped rising (a plateau)"
+    if until.plateau and outlook is not None and outlook.over:
+        return "a plateau: as long again would not make the error on held-out faces 1% less"
     return ""
 
 
-def plateau(scores: list[float], window: int = 5, least_gain: float = 0.05) -> bool:
-    """Whether the best of the last `window` scores (dB) is less than `least_gain` above the best before them."""
-    return len(scores) > 2 * window and max(scores[-window:]) < max(scores[:-window]) + least_gain
+def _metrics(state: checkpoint.State) -> Iterator[Metric]:
+    for name, value in state.history[-1].items():
+        if name not in ("step", "seconds"):
+            yield Metric(state.step, name, value)
 
 
-def _score(
+def _shown(
     model: Path,
     state: checkpoint.State,
-    loss: Tensor,
-    average: Network,
-    judge: Judge,
-    held: dict[str, data.Canvases],
-    device: torch.device,
+    until: Until,
+    score: Score,
+    outlook: Forecast | None,
+    picture: NDArray[np.uint8],
 ) -> Iterator[Event]:
-    value, score = float(loss), judge(average)
-    state.history.append({"step": state.step, "seconds": state.seconds, "loss": value, **vars(score)})
-    yield Metric(state.step, "loss", value)
-    yield Metric(state.step, "score_a_db", score.a)
-    yield Metric(state.step, "score_b_db", score.b)
-    yield Note(f"step {state.step}: {score.text()}")
-    picture = preview(average, held, device)
-    file = model / "previews" / f"{state.step:08d}.png"
-    save_png(file, picture)
+    """The score, the forecast and the previews, in words and as pictures in the model's folder."""
+    text = f"step {state.step}: {score.text()}"
+    if outlook is not None:
+        part = _part_done(state, until)
+        left_s = None if not part or part >= 1 else state.seconds * (1 - part) / part
+        text += f"; {outlook.text(left_s)}"
+    yield Note(text)
+    save_png(model / "previews" / f"{state.step:08d}.png", picture)
     yield Preview(state.step, picture)
+    chart.write(model / CHART, state.history, outlook)
 
 
 @torch.no_grad()
