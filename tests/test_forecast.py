@@ -49,7 +49,7 @@ def forecast(entries: list[dict[str, float]]) -> Forecast:
     return found
 
 
-def test_a_decay_is_foretold_as_often_as_it_says() -> None:
+def test_a_decay_is_foretold_at_least_as_often_as_it_says() -> None:
     inside, off = [], []
     for seed in range(60):
         lasting = 1500 + 50 * seed
@@ -57,7 +57,7 @@ def test_a_decay_is_foretold_as_often_as_it_says() -> None:
         low, middle, high = found.score(6000 * STEP_S)
         inside.append(low <= db(falling(12_000, lasting)) <= high)
         off.append(abs(middle - db(falling(12_000, lasting))))
-    assert 0.65 <= np.mean(inside) <= 0.97  # it says 80%
+    assert np.mean(inside) >= 0.8
     assert np.median(off) < 0.25
 
 

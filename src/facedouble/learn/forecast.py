@@ -3,8 +3,9 @@
 The error e (the root mean square inside the face, 0..1) is taken to fall as e(t) = c + a exp(-t/T) over the steps t
 (minutes would show what else the machine does). For each of many T the best c and a are those of a linear regression,
 so no search can go astray (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10(2), 1973); how well each T
-fits says how likely it is, and what is told of the future is drawn from all of them. Learning slows down, so the first
-third does not count.
+fits says how likely it is, and what is told of the future is drawn from all of them. Learning slows down more than one
+exponential does, so the early scores do not count; where counting begins is left open too (a fifth, a third or half of
+the steps): how far the answers differ is part of the doubt.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_SCORES = 6
-_FROM = 1 / 3
-"""part of the time so far that is too early to count"""
+_FROM = (0.2, 1 / 3, 0.5)
+"""parts of the steps so far that may be too early to count"""
 _DRAWS = 2000
 _BAND = (0.1, 0.5, 0.9)
 _RATES = 40
@@ -41,13 +42,15 @@ class Forecast:
         if not history:
             return None
         now = history[-1]["step"]
-        counted = [entry for entry in history if entry["step"] >= _FROM * now]
-        if len(counted) < _LEAST_SCORES:
+        steps = np.array([entry["step"] for entry in history])
+        error = _error_of(np.array([(entry["a"] + entry["b"]) / 2 for entry in history]))
+        parts = [steps >= part * now for part in _FROM]
+        parts = [part for part in parts if part.sum() >= _LEAST_SCORES]
+        if not parts:
             return None
-        steps = np.array([entry["step"] for entry in counted])
-        draws = _draws(steps, _error_of(np.array([(entry["a"] + entry["b"]) / 2 for entry in counted])))
-        begun = counted[-_LEAST_SCORES]
-        return cls(now, (counted[-1]["seconds"] - begun["seconds"]) / (now - begun["step"]), draws)
+        draws = np.concatenate([_draws(steps[part], error[part]) for part in parts])
+        begun = history[-_LEAST_SCORES]
+        return cls(now, (history[-1]["seconds"] - begun["seconds"]) / (now - begun["step"]), draws)
 
     @property
     def seconds(self) -> float:
@@ -56,7 +59,7 @@ class Forecast:
 
     def score(self, more_s: float) -> tuple[float, float, float]:
         """dB after so much more training: probably above the first, as likely above as below the second, probably
-        below the third (80% lie between first and third)."""
+        below the third (at least 80% lie between first and third, where the error falls exponentially)."""
         found = np.quantile(-20 * np.log10(self._error(more_s)), _BAND)
         return float(found[0]), float(found[1]), float(found[2])
 
