@@ -18,14 +18,16 @@ FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "reader", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
-    "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
+    "find": [
+        "mask", "mesh", "crop", "detect", "landmarks", "identity", "acting", "finder", "track", "search", "person",
+    ],
     "curate": [
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
         "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "learner", "checkpoint",
-        "safety", "forecast", "chart", "train",
+        "safety", "forecast", "health", "fit", "chart", "train",
     ],
     "swap": ["predict", "colour", "blend", "face", "label"],
     "stages": ["work", "extraction", "matching", "training", "conversion", "preview", "judging", "swapping"],

@@ -30,7 +30,7 @@ def history(error: Any, count: int = 20, noise: float = 0.003, seed: int = 1) ->
     scores = -20 * np.log10(error(steps) * (1 + noise * rng.standard_normal(count)))
     return [
         {"step": int(step), "seconds": STEP_S * step, "loss": 0.1, "a": score + 1, "b": score - 1, "floor_a": 20.0,
-         "floor_b": 19.0}
+         "floor_b": 19.0, "seen_a": score + 2, "seen_b": score, "health": 0.5, "swap_likeness": 0.6}
         for step, score in zip(steps, scores, strict=True)
     ]  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_a_chart_shows_it(tmp_path: Path) -> None:
         entries = history(falling, count)
         chart.write(tmp_path / "progress.png", entries, Forecast.of(entries))
         with Image.open(tmp_path / "progress.png") as picture:
-            assert picture.size == (900, 700)
+            assert picture.size == (900, 1000)
             assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
     assert [path.name for path in tmp_path.iterdir()] == ["progress.png"]
 

@@ -134,7 +134,7 @@ def test_the_newest_two_and_the_best_checkpoint_are_kept(
     sets: dict[str, FaceSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = iter([20.0, 22.0, 21.0, 21.5, 20.5])  # after steps 1 to 5, a run each
-    monkeypatch.setattr(Judge, "__call__", lambda self, network: Score(value := next(given), value, 10.0, 10.0))
+    monkeypatch.setattr(Judge, "__call__", lambda self, network: Score(next(given), 20.0, 1.0, 1.0, 20.0, 20.0))
     for step in range(1, 6):
         trained(sets, tmp_path / "m", step)
     assert [int(folder.name) for folder in checkpoint.checkpoints(tmp_path / "m")] == [2, 4, 5]

@@ -418,6 +418,11 @@ def _mixing_options(group: Any) -> None:
         "--occlusion", default="keep", choices=["keep", "cover"],
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
     )  # fmt: skip
+    group.add_argument(
+        "--checkpoint", default="newest", metavar="WHICH",
+        help="of the model: newest, best (whose swap was healthiest while it trained), or a step (default: "
+        "%(default)s)",
+    )  # fmt: skip
 
 
 def _convert_options(command: argparse.ArgumentParser) -> None:

@@ -136,7 +136,9 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    return ConvertRecipe(options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label)
+    return ConvertRecipe(
+        options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label, options.checkpoint
+    )
 
 
 def _machine(options: argparse.Namespace) -> tuple[Any, int]:
@@ -233,7 +235,12 @@ def preview(options: argparse.Namespace, _stopped: Flag) -> None:
             )
         columns.append([(name, value) for value in values.split(",")])
     choices = [dict(choice) for choice in product(*columns)]
-    own = {"colour": options.colour, "blend": options.blend, "occlusion": options.occlusion}
+    own = {
+        "colour": options.colour,
+        "blend": options.blend,
+        "occlusion": options.occlusion,
+        "checkpoint": options.checkpoint,
+    }
     recipes = {
         ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
         for choice in choices

@@ -198,6 +198,8 @@ class ConvertRecipe(Recipe):
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
+    checkpoint: str = "newest"
+    """newest, best (by the swap's health while it trained) or a step"""
 
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")

@@ -59,7 +59,7 @@ class State:
     seconds: float = 0.0
     """of training, over all runs"""
     history: list[dict[str, float]] = field(default_factory=list)
-    """one entry a scoring: step, seconds, loss, a, b, floor_a, floor_b"""
+    """one entry a scoring: step, seconds, loss, what Score holds, and what Health.entry tells now and then"""
     rate: float = 1.0
     """what part of the recipe's learning rate is left after training came apart"""
     parts: int = 1
@@ -168,13 +168,30 @@ def resume(model: Path, learner: Learner) -> State:
 
 
 def best(model: Path) -> Path:
-    """Of the checkpoints that are there, the one with the highest score when it was made; of equals the newest."""
-    return max(checkpoints(model), key=lambda folder: (_worth(_state(folder)), folder.name))
+    """Of the checkpoints that are there, the one whose swap was healthiest when it was made (see learn.health); where
+    that was not looked at, the one with the highest score; of equals the newest."""
+    return max(checkpoints(model), key=lambda folder: (*_worth(_state(folder)), folder.name))
 
 
-def _worth(state: State) -> float:
+def _worth(state: State) -> tuple[float, float]:
     last = state.history[-1] if state.history else {}
-    return last.get("a", -math.inf) + last.get("b", -math.inf)
+    return round(last.get("health", 0.0), 2), last.get("a", -math.inf) + last.get("b", -math.inf)
+
+
+def chosen(model: Path, which: str) -> Path:
+    """The checkpoint named newest, best or by its step. Raises ModelError where it is not there."""
+    found = checkpoints(model)
+    if not found:
+        raise ModelError(f"{model}: no checkpoint yet. Train it first: facedouble train FACES_A FACES_B -o {model}")
+    if which == "newest":
+        return found[-1]
+    if which == "best":
+        return best(model)
+    for folder in found:
+        if which.isdecimal() and int(which) == int(folder.name):
+            return folder
+    steps = ", ".join(str(int(folder.name)) for folder in found)
+    raise ModelError(f"{model}: no checkpoint {which!r}. Expected newest, best, or one of the steps {steps}.")
 
 
 def _state(folder: Path) -> State:
@@ -184,23 +201,21 @@ def _state(folder: Path) -> State:
         raise _broken(folder, error) from error
 
 
-def load(model: Path, device: torch.device) -> tuple[Network, Trained, State]:
-    """The network to convert with (the averaged weights), what it was made of, and how far it came."""
-    trained = read_model(model)
-    found = checkpoints(model)
-    if not found:
-        raise ModelError(f"{model}: no checkpoint yet. Train it first: facedouble train FACES_A FACES_B -o {model}")
+def load(model: Path, device: torch.device, which: str = "newest") -> tuple[Network, Trained, State]:
+    """The network to convert with (the averaged weights), what it was made of, and how far it came; `which` as in
+    `chosen`."""
+    trained, folder = read_model(model), chosen(model, which)
     network = Network(trained.recipe)
     try:
-        network.load_state_dict(_tensors(found[-1] / "average.safetensors"))
+        network.load_state_dict(_tensors(folder / "average.safetensors"))
     except RuntimeError as error:
-        raise _broken(found[-1], error) from error
-    return network.to(device).eval(), trained, _state(found[-1])
+        raise _broken(folder, error) from error
+    return network.to(device).eval(), trained, _state(folder)
 
 
-def weights_sha256(model: Path) -> str:
+def weights_sha256(model: Path, which: str = "newest") -> str:
     """Of the weights that `load` takes."""
-    with (checkpoints(model)[-1] / "average.safetensors").open("rb") as file:
+    with (chosen(model, which) / "average.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..curate.faceset import FaceSet
 from ..device import Device
 from ..events import Event, Metric, Note, Preview, Progress
+from ..find.identity import mean_embedding
 from ..project import save_png
 from ..recipes import TrainRecipe, Until
 from . import chart, checkpoint, data
+from .fit import Finding, distinct, findings
 from .forecast import Forecast, sparkline
+from .health import Health, Physician
 from .learner import Learner
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
@@ -56,6 +60,8 @@ def train(
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
     judge = Judge(learned, held, place)
+    physician = Physician(held, {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}, place)
+    variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
     bend = None
     if (share := learner.network.share) is not None and recipe.bent:
@@ -80,15 +86,20 @@ def train(
             saving = ending or now - saved >= recipe.save_every_s
             if state.step > saved_step and (saving or now - scored >= recipe.score_every_s):
                 watch.weights(state.step, learner)
-                score = judge(learner.average)
-                state.history.append({"step": state.step, "seconds": state.seconds, "loss": float(loss), **vars(score)})
+                score, health = judge(learner.average), physician(learner.average, bool(ending))
+                state.history.append(_entry(state, loss, score, health))
                 watch.score(state)
                 if saving:  # only what was just found sound is kept
                     checkpoint.save(model, state, learner)
                     saved, saved_step = time.monotonic(), state.step
                 outlook = Forecast.of(state.history)
-                yield from _metrics(state)
-                yield from _shown(model, state, until, score, outlook, preview(learner.average, held, place))
+                yield from _told(state, until, score, health, outlook)
+                yield from _amiss(findings(state.history, outlook, variety), told)
+                picture = preview(learner.average, held, place)
+                save_png(model / "previews" / f"{state.step:08d}.png", picture)
+                yield Preview(state.step, picture)
+                if saving:
+                    chart.write(model / CHART, state.history, outlook)
                 scored = time.monotonic()
         except Diverged as trouble:
             watch.count(trouble, state.step, recipe.learning_rate * state.rate)
@@ -181,30 +192,33 @@ def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool], out
     return ""
 
 
-def _metrics(state: checkpoint.State) -> Iterator[Metric]:
+def _entry(state: checkpoint.State, loss: Tensor, score: Score, health: Health | None) -> dict[str, float]:
+    entry = {"step": state.step, "seconds": state.seconds, "loss": float(loss), **vars(score)}
+    return entry if health is None else entry | health.entry()
+
+
+def _told(
+    state: checkpoint.State, until: Until, score: Score, health: Health | None, outlook: Forecast | None
+) -> Iterator[Event]:
+    """What was just measured, in numbers and in words, and what is to be expected."""
     for name, value in state.history[-1].items():
         if name not in ("step", "seconds"):
             yield Metric(state.step, name, value)
-
-
-def _shown(
-    model: Path,
-    state: checkpoint.State,
-    until: Until,
-    score: Score,
-    outlook: Forecast | None,
-    picture: NDArray[np.uint8],
-) -> Iterator[Event]:
-    """The score, the forecast and the previews, in words and as pictures in the model's folder."""
-    text = f"step {state.step}: {score.text()}"
+    said = [f"step {state.step}: {score.text()}"]
+    if health is not None:
+        said.append(health.text())
     if outlook is not None:
         part = _part_done(state, until)
-        left_s = None if not part or part >= 1 else state.seconds * (1 - part) / part
-        text += f"; {outlook.text(left_s)}"
-    yield Note(text)
-    save_png(model / "previews" / f"{state.step:08d}.png", picture)
-    yield Preview(state.step, picture)
-    chart.write(model / CHART, state.history, outlook)
+        said.append(outlook.text(state.seconds * (1 - part) / part if part and part < 1 else None))
+    yield Note("; ".join(said))
+
+
+def _amiss(found: list[Finding], told: set[tuple[str, str]]) -> Iterator[Note]:
+    """Each kind once a run and side; `told` keeps which."""
+    for finding in found:
+        if (key := (finding.kind, finding.side)) not in told:
+            told.add(key)
+            yield Note(finding.text, warning=True)
 
 
 @torch.no_grad()

@@ -59,18 +59,20 @@ class Opened:
     state: checkpoint.State
     before: Occlusion | None
     """what stands before a face, if the model has learned it"""
+    weights_sha256: str
 
     @classmethod
-    def of(cls, model: Path, device: Device) -> Self:
+    def of(cls, model: Path, device: Device, which: str) -> Self:
         """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
         must stop the work before it begins, not after."""
         place = torch.device(device.name)
-        network, trained, state = checkpoint.load(model, place)
+        network, trained, state = checkpoint.load(model, place, which)
         for side in SIDES:
             consent.check(trained.consents[side], dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
-        return cls(model, network, trained, state, None if before is None else before.to(place))
+        before = None if before is None else before.to(place)
+        return cls(model, network, trained, state, before, checkpoint.weights_sha256(model, which))
 
     def swapper(self, recipe: ConvertRecipe) -> Swapper:
         return Swapper(self.network, self.trained.recipe, recipe, self.before)
@@ -87,7 +89,7 @@ def convert(
     clip_path: Path, model: Path, out: Path, recipe: ConvertRecipe, device: Device, workers: int
 ) -> Generator[Event, None, Converted]:
     """Put B's face on A's in a clip; the output is signed as AI-altered before it gets its name."""
-    opened = Opened.of(model, device)
+    opened = Opened.of(model, device, recipe.checkpoint)
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
@@ -195,7 +197,7 @@ def sign(encoding: Path, out: Path, clip: Clip, opened: Opened, recipe: ConvertR
             credential.Person(trained.people[side], trained.consents[side].id, role)
             for side, role in (("a", "target"), ("b", "source"))
         ],
-        model_sha256=checkpoint.weights_sha256(opened.model),
+        model_sha256=opened.weights_sha256,
         changed_frames=_ranges(faces.frame),
         recipe={"train": trained.recipe.as_dict(), "convert": recipe.as_dict()},
     )
