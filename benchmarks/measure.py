@@ -114,7 +114,7 @@ def training(_: argparse.Namespace, work: Path) -> None:
                     # What is before the first reading warms up; then two more steps at least, and a minute.
                     stop.up = len(seen) > 2 and seen[-1][0] - seen[0][0] > 60
             steps, seconds = seen[-1][1] - seen[0][1], seen[-1][0] - seen[0][0]
-            rates[name].append(2 * recipe.batch * steps / seconds)
+            rates[name].append(2 * recipe.batch_at(0) * steps / seconds)
     middle = {name: sorted(values)[1] for name, values in rates.items()}
     table(
         ("preset", "images/s (three turns)", "against classic"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,25 @@ def pair(faces_a: FaceSet, tmp_path: Path) -> tuple[FaceSet, FaceSet]:
     return part_of(faces_a, list(range(10)), sets / "faces", "a"), part_of(
         faces_a, list(range(30, 35)), sets / "other", "z"
     )
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a small file system in memory with the given options; root may, elsewhere the test is skipped."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        return place
+
+    if shutil.which("mount") is None:
+        pytest.skip("no mount command here")
+    yield mount
+    while os.path.ismount(place):
+        subprocess.run(["umount", place], check=True)
 
 
 def _extract(clip: Path, out: Path) -> FaceSet:

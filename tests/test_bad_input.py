@@ -247,25 +247,6 @@ def test_verifying_what_is_not_there(fails: Fails, tmp_path: Path) -> None:
 # --- places that cannot be written ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mounts a small file system in memory with the given options; root may, elsewhere the test is skipped."""
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def mount(options: str) -> Path:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
-        return place
-
-    if shutil.which("mount") is None:
-        pytest.skip("no mount command here")
-    yield mount
-    while os.path.ismount(place):
-        subprocess.run(["umount", place], check=True)
-
-
 def test_a_read_only_folder(fails: Fails, mounted: Callable[..., Path], short_a: Path) -> None:
     place = mounted("ro")
     said = fails("extract", short_a, "-o", place / "faces", *CONSENT)

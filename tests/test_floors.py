@@ -12,21 +12,23 @@ ORDER = [
     "project", "weights", "device", "media", "provenance",                  # floor 1: one outside library each
     "find", "curate", "learn", "swap", "judge",                             # floor 2: the verbs
     "stages",                                                               # floor 3
-    "review", "console", "commands", "faces_commands", "cli",                          # floor 5
+    "review", "console", "board", "commands", "faces_commands", "cli",                          # floor 5
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
     "media": ["pixels", "tone", "reader", "pictures", "segments", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": [
-        "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person",
+        "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "acting", "finder", "track", "search",
+        "person",
     ],
     "curate": [
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "checkpoint", "train",
+        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
+        "safety", "forecast", "health", "fit", "chart", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "face", "label"],
     "stages": [
@@ -80,7 +82,7 @@ STANDARD = __import__("sys").stdlib_module_names
 
 
 def test_commands_import_nothing_heavy() -> None:
-    for name in ("cli", "commands", "faces_commands", "console"):
+    for name in ("cli", "commands", "faces_commands", "console", "board"):
         tree = ast.parse((SOURCE / f"{name}.py").read_text())
         for node in tree.body:  # the top level only: inside functions anything may be imported
             for module in imports_of(node):

@@ -22,10 +22,10 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data
+from facedouble.learn.learner import shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
 from facedouble.learn.score import Judge, psnr
-from facedouble.learn.train import plateau, shorten
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run
 
@@ -184,13 +184,6 @@ def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
     before = float((dark.pixels[:, :3].float() - a.pixels[:, :3].float()).abs()[inside].mean())
     after = float((matched.pixels[:, :3].float() - a.pixels[:, :3].float()).abs()[inside].mean())
     assert after < 0.15 * before
-
-
-def test_plateau() -> None:
-    rising = [20 + 0.5 * step for step in range(12)]
-    assert not plateau(rising)
-    assert plateau([*rising, *[rising[-1]] * 6])
-    assert not plateau([20.0] * 5)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("size_px", 50), ("latent", 1), ("batch", 0), ("learning_rate", 2.0)])

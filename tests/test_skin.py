@@ -234,7 +234,7 @@ def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSe
     *_, read_off = skin.read(faces_b, 8)
     assert isinstance(read_off, SkinDetail)
     read_off.save(taught)
-    opened, clip = Opened.of(taught, CPU), probe(short_a)
+    opened, clip = Opened.of(taught, CPU, "newest"), probe(short_a)
     acting = faces_a.faces.acting()
     seen = [(frame_at(clip, row), faces_a.faces.points[row], acting[row]) for row in (4, 20, 36)]
     frame, points, doing = seen[1]

@@ -139,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
     train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
+    train.add_argument(
+        "--tensorboard", action="store_true",
+        help="also write curves and previews for TensorBoard (pip install 'facedouble[tensorboard]')",
+    )  # fmt: skip
     _machine_options(train)
 
     convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
@@ -403,7 +407,7 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     said = "" if minutes is None else f" (default: {minutes:g})"
     group.add_argument("--minutes", type=float, help=f"of training in all{said}")
     group.add_argument("--steps", type=int, help="in all")
-    group.add_argument("--until", choices=["plateau"], help="when the held-out score stops rising")
+    group.add_argument("--until", choices=["plateau"], help="when going on hardly pays any more")
     command.set_defaults(default_minutes=minutes)
     group = command.add_argument_group("model")
     group.add_argument(
@@ -416,7 +420,14 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
     group.add_argument("--detail", type=int, metavar="N", help="times finer than the encoder looks: 1, 2 or 4")
     group.add_argument("--latent", type=int, metavar="N", help="numbers in the face code")
-    group.add_argument("--batch", type=int, metavar="N", help="faces of each side in a step")
+    group.add_argument(
+        "--batch", metavar="N|N@STEP,...",
+        help="faces of each side in a step, or a schedule: 8@0,16@2000,64@8000; may change when training goes on",
+    )  # fmt: skip
+    group.add_argument(
+        "--accumulate", type=int, metavar="N",
+        help="compute a batch in N parts: the same learning in less memory (by itself where memory runs out)",
+    )  # fmt: skip
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
@@ -446,6 +457,11 @@ def _mixing_options(group: Any) -> None:
     group.add_argument(
         "--grain", default="keep", choices=["keep", "none"],
         help="the plate's grain on the new face too, or none (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--checkpoint", default="newest", metavar="WHICH",
+        help="of the model: newest, best (whose swap was healthiest while it trained), or a step (default: "
+        "%(default)s)",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,8 @@ def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
     named = {
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
-        "batch": options.batch, "learning_rate": options.learning_rate, "seed": options.seed,
+        "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
+        "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
     changes = {name: value for name, value in named.items() if value is not None}
@@ -75,8 +76,10 @@ def _consents(options: argparse.Namespace) -> dict[str, ConsentRecord]:
     return dict(zip("ab", records, strict=True))
 
 
-def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> Any:
-    """Show a stage's events as they come; returns what the stage returns."""
+def _listen(
+    stage: Generator[Any, None, Any], options: argparse.Namespace, also: Callable[[Any], None] | None = None
+) -> Any:
+    """Show a stage's events as they come, to `also` too; returns what the stage returns."""
     from .console import Console
     from .events import Progress
 
@@ -89,6 +92,8 @@ def _listen(stage: Generator[Any, None, Any], options: argparse.Namespace) -> An
             if isinstance(event, Progress):
                 options.training = event.stage == "training"
             console.show(event)
+            if also is not None:
+                also(event)
 
 
 def swap(options: argparse.Namespace, stopped: Flag) -> int:
@@ -134,7 +139,7 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    names = ("codec", "crf", *_MIXING, "face_px", "label")
+    names = ("codec", "crf", *_MIXING, "face_px", "label", "checkpoint")
     chosen = {name: getattr(options, name) for name in names}
     return ConvertRecipe(**chosen, ranges=tuple(getattr(options, "ranges", ())))
 
@@ -177,7 +182,12 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
 
     sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
     device, _ = _machine(options)
-    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options)
+    board = None
+    if options.tensorboard:
+        from .board import Board
+
+        board = Board(options.output / "tensorboard")
+    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options, board)
     return 130 if stopped.is_set() else 0
 
 
@@ -234,7 +244,7 @@ def preview(options: argparse.Namespace, _stopped: Flag) -> None:
             )
         columns.append([(name, value) for value in values.split(",")])
     choices = [dict(choice) for choice in product(*columns)]
-    own = {name: getattr(options, name) for name in (*_MIXING, "face_px")}
+    own = {name: getattr(options, name) for name in (*_MIXING, "face_px", "checkpoint")}
     recipes = {
         ", ".join(f"{name} {value}" for name, value in choice.items()) or "swap": ConvertRecipe(**{**own, **choice})
         for choice in choices

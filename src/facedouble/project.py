@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from .errors import OutputError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
@@ -135,3 +137,16 @@ def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
     with atomic_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="png")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file; not atomic by itself. Raises OSError, as other writing does."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        if number := re.search(r"\(os error (\d+)\)", str(error)):  # it tells the system's errors in words only
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any, Self
 
 from .errors import InputError
@@ -95,7 +96,10 @@ class TrainRecipe(Recipe):
     """how many times finer the decoders draw than the encoder looks: 1, 2 or 4 (`classic` has no such thing)"""
     latent: int = 384
     """numbers in the face code"""
-    batch: int = 16
+    batch: int | str = 16
+    """faces of each side in a step, or a schedule of them: "8@0,16@2000" is 8 from step 0, 16 from step 2000"""
+    accumulate: int = 1
+    """in how many parts, one after the other, a batch is computed: the same step in less memory"""
     learning_rate: float = 1.5e-3
     optimizer: str = "adamw"
     """adamw (cosine to the end of the budget) or adam (constant, the classic way)"""
@@ -141,7 +145,9 @@ class TrainRecipe(Recipe):
             f"size {self.size_px} px: {levels} levels need a multiple of {step} px",
         )
         _check(16 <= self.latent <= 16384, f"latent {self.latent}: expected 16 or more, at most 16384")
-        _check(1 <= self.batch <= 65536, f"batch {self.batch}: expected 1 or more, at most 65536")
+        for _, count in self.batches:
+            _check(1 <= count <= 65536, f"batch {self.batch}: expected 1 or more, at most 65536")
+        _check(1 <= self.accumulate <= 65536, f"accumulate {self.accumulate}: expected 1 or more, at most 65536")
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
@@ -155,6 +161,24 @@ class TrainRecipe(Recipe):
         """A preset with some settings changed. Raises InputError for an unknown preset or an impossible setting."""
         _check(preset in PRESETS, f"preset {preset!r}: expected one of {', '.join(PRESETS)}")
         return cls(**{"preset": preset, **PRESETS[preset], **changes})
+
+    @property
+    def batches(self) -> tuple[tuple[int, int], ...]:
+        """From which step on how many faces of each side are in a step. Raises InputError for an unclear `batch`."""
+        if isinstance(self.batch, int) or self.batch.isdecimal():
+            return ((0, int(self.batch)),)
+        parts = [part.partition("@") for part in self.batch.split(",")]
+        written = all(count.isdecimal() and start.isdecimal() for count, _, start in parts)
+        _check(written, f"batch {self.batch!r}: expected a number, or a schedule like 8@0,16@2000,64@8000")
+        found = tuple((int(start), int(count)) for count, _, start in parts)
+        starts = [start for start, _ in found]
+        rising = all(earlier < later for earlier, later in pairwise(starts))
+        _check(starts[0] == 0 and rising, f"batch {self.batch!r}: expected steps that begin with 0 and rise")
+        return found
+
+    def batch_at(self, step: int) -> int:
+        """How many faces of each side are learned from in a step."""
+        return next(count for start, count in reversed(self.batches) if step >= start)
 
     def network(self) -> dict[str, Any]:
         """The settings that shape the weights; a checkpoint fits only a recipe that agrees on these."""
@@ -186,6 +210,8 @@ class ConvertRecipe(Recipe):
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
     ranges: tuple[str, ...] = ()
     """stretches of the clip where faces are replaced, see footage.parse_range; none: all of it"""
+    checkpoint: str = "newest"
+    """newest, best (by the swap's health while it trained) or a step"""
 
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")

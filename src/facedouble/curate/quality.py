@@ -96,11 +96,16 @@ def look(crop: NDArray[np.uint8], points: NDArray[np.float32], coverage: float) 
     lightness, a, b = colours.mean(0) if known else np.full(3, np.nan)
     spread = colours[:, 0].std() if known else np.nan
     return Look(
-        sharpness(crop), float(lightness), float(np.degrees(np.arctan2(b, a))), float(spread), _print_of(crop, coverage)
+        sharpness(crop),
+        float(lightness),
+        float(np.degrees(np.arctan2(b, a))),
+        float(spread),
+        fingerprint(crop, coverage),
     )
 
 
-def _print_of(crop: NDArray[np.uint8], coverage: float) -> NDArray[np.float32]:
+def fingerprint(crop: NDArray[np.uint8], coverage: float) -> NDArray[np.float32]:
+    """(256,) see Quality.fingerprint; of a crop (S, S, 3) that shows `coverage` face squares."""
     import cv2
 
     side = len(crop)

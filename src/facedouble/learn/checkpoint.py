@@ -3,14 +3,17 @@
 MODEL/
   model.json                      recipe, people, face sets and their hashes
   consent.toml                    both people's consent records
-  checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history
+  checkpoints/00001200/           weights, average, optimizer, random state; step, seconds, score history: the newest
+                                  two and the best
   previews/00001200.png           A, A->A, A->B, B, B->B
+  progress.png                    loss, scores and forecast over time
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,13 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from ..errors import ConsentError, FacedoubleError, ModelError
-from ..project import atomic_folder, save_json
+from ..project import atomic_folder, save_json, save_tensors
 from ..provenance import consent
 from ..provenance.consent import ConsentRecord
 from ..recipes import TrainRecipe
+from .learner import Learner
 from .model import SIDES, Network
 
 VERSION = 3
@@ -56,7 +59,11 @@ class State:
     seconds: float = 0.0
     """of training, over all runs"""
     history: list[dict[str, float]] = field(default_factory=list)
-    """one entry a scoring: step, seconds, loss, a, b, floor_a, floor_b"""
+    """one entry a scoring: step, seconds, loss, what Score holds, and what Health.entry tells now and then"""
+    rate: float = 1.0
+    """what part of the recipe's learning rate is left after training came apart"""
+    parts: int = 1
+    """in how many parts a batch must be computed to fit the device"""
 
 
 def write_model(model: Path, trained: Trained) -> None:
@@ -110,72 +117,105 @@ def _face_set(values: dict[str, Any], version: int) -> dict[str, Any]:
     return {"path": str(values["path"]), "sha256": str(values["sha256"]), "footage": footage}
 
 
-def save(
-    model: Path, state: State, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator
-) -> Path:
-    """Write a checkpoint whole, then drop all but the newest two. Raises OutputError where the disk is full."""
-    from safetensors.torch import save_file
-
+def save(model: Path, state: State, learner: Learner) -> Path:
+    """Write a checkpoint whole, then drop all but the newest two and the best. Raises OutputError where the disk is
+    full."""
     folder = model / "checkpoints" / f"{state.step:08d}"
     with atomic_folder(folder) as temporary:
-        save_file(_plain(network.state_dict()), temporary / "weights.safetensors")
-        save_file(_plain(average.state_dict()), temporary / "average.safetensors")
+        save_tensors(temporary / "weights.safetensors", _plain(learner.network.state_dict()))
+        save_tensors(temporary / "average.safetensors", _plain(learner.average.state_dict()))
         moments = {
             f"{index}.{name}": value
-            for index, values in optimizer.state_dict()["state"].items()
+            for index, values in learner.optimizer.state_dict()["state"].items()
             for name, value in values.items()
         }
-        save_file({**_plain(moments), "random": generator.get_state()}, temporary / "optimizer.safetensors")
+        random = {"random": learner.generator.get_state()}
+        save_tensors(temporary / "optimizer.safetensors", _plain(moments) | random)
         (temporary / "state.json").write_text(json.dumps(asdict(state)))
-    for old in checkpoints(model)[:-_KEEP]:
-        shutil.rmtree(old)
+    found = checkpoints(model)
+    for old in set(found) - {*found[-_KEEP:], best(model)}:
+        gone = old.rename(old.with_name(f".{old.name}.old"))  # so that a half-deleted one passes for none
+        shutil.rmtree(gone)
     return folder
 
 
-def resume(model: Path, network: Network, average: Network, optimizer: Optimizer, generator: torch.Generator) -> State:
-    """Load the newest checkpoint into all of them; a fresh State where there is none."""
+def note_state(model: Path, state: State) -> None:
+    """Write a `state` that came from the newest checkpoint, and was changed, back to it."""
+    save_json(checkpoints(model)[-1] / "state.json", asdict(state))
+
+
+def resume(model: Path, learner: Learner) -> State:
+    """Load the newest checkpoint into `learner`, all of it; a fresh State where there is none."""
     found = checkpoints(model)
     if not found:
         return State()
     folder = found[-1]
-    network.load_state_dict(_tensors(folder / "weights.safetensors"))
-    average.load_state_dict(_tensors(folder / "average.safetensors"))
+    learner.network.load_state_dict(_tensors(folder / "weights.safetensors"))
+    learner.average.load_state_dict(_tensors(folder / "average.safetensors"))
     moments = _tensors(folder / "optimizer.safetensors")
-    generator.set_state(moments.pop("random"))
-    kept = optimizer.state_dict()
+    learner.generator.set_state(moments.pop("random"))
+    kept = learner.optimizer.state_dict()
     kept["state"] = {}
-    weights = list(network.parameters())
+    weights = list(learner.network.parameters())
     for name, value in moments.items():
         index, key = name.split(".", 1)
         weight = weights[int(index)]
         # Fused optimizers walk memory in order, so a moment must lie in memory as its weight does.
         laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
         kept["state"].setdefault(int(index), {})[key] = laid.detach()
-    optimizer.load_state_dict(kept)
+    learner.optimizer.load_state_dict(kept)
+    return _state(folder)
+
+
+def best(model: Path) -> Path:
+    """Of the checkpoints that are there, the one whose swap was healthiest when it was made (see learn.health); where
+    that was not looked at, the one with the highest score; of equals the newest."""
+    return max(checkpoints(model), key=lambda folder: (*_worth(_state(folder)), folder.name))
+
+
+def _worth(state: State) -> tuple[float, float]:
+    last = state.history[-1] if state.history else {}
+    return round(last.get("health", 0.0), 2), last.get("a", -math.inf) + last.get("b", -math.inf)
+
+
+def chosen(model: Path, which: str) -> Path:
+    """The checkpoint named newest, best or by its step. Raises ModelError where it is not there."""
+    found = checkpoints(model)
+    if not found:
+        raise ModelError(f"{model}: no checkpoint yet. Train it first: facedouble train FACES_A FACES_B -o {model}")
+    if which == "newest":
+        return found[-1]
+    if which == "best":
+        return best(model)
+    for folder in found:
+        if which.isdecimal() and int(which) == int(folder.name):
+            return folder
+    steps = ", ".join(str(int(folder.name)) for folder in found)
+    raise ModelError(f"{model}: no checkpoint {which!r}. Expected newest, best, or one of the steps {steps}.")
+
+
+def _state(folder: Path) -> State:
     try:
         return State(**json.loads((folder / "state.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise _broken(folder, error) from error
 
 
-def load(model: Path, device: torch.device) -> tuple[Network, Trained, State]:
-    """The network to convert with (the averaged weights), what it was made of, and how far it came."""
-    trained = read_model(model)
-    found = checkpoints(model)
-    if not found:
-        raise ModelError(f"{model}: no checkpoint yet. Train it first: facedouble train FACES_A FACES_B -o {model}")
+def load(model: Path, device: torch.device, which: str = "newest") -> tuple[Network, Trained, State]:
+    """The network to convert with (the averaged weights), what it was made of, and how far it came; `which` as in
+    `chosen`."""
+    trained, folder = read_model(model), chosen(model, which)
     network = Network(trained.recipe)
     try:
-        network.load_state_dict(_tensors(found[-1] / "average.safetensors"))
-        state = State(**json.loads((found[-1] / "state.json").read_text()))
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise _broken(found[-1], error) from error
-    return network.to(device).eval(), trained, state
+        network.load_state_dict(_tensors(folder / "average.safetensors"))
+    except RuntimeError as error:
+        raise _broken(folder, error) from error
+    return network.to(device).eval(), trained, _state(folder)
 
 
-def weights_sha256(model: Path) -> str:
+def weights_sha256(model: Path, which: str = "newest") -> str:
     """Of the weights that `load` takes."""
-    with (checkpoints(model)[-1] / "average.safetensors").open("rb") as file:
+    with (chosen(model, which) / "average.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

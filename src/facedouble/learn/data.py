@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -178,32 +177,36 @@ def bend(b: Canvases, a: Canvases, offset: Tensor, resting: Tensor, part: float)
     return Bend(own, theirs.astype(np.float32), b.acting, a.acting - a_rest + b_rest, 2 / sides[1], part)
 
 
-def batches(
-    canvases: Canvases,
-    recipe: TrainRecipe,
-    generator: torch.Generator,
-    device: torch.device,
-    bend: Bend | None = None,
-) -> Iterator[tuple[Seen, Tensor, Tensor]]:
-    """For ever: input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, on `device`.
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Batches of one side's faces, warped and coloured, and some of them bent by `bend`, on `device`."""
 
-    Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
-    that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a checkpoint
-    keeps.
-    """
-    while True:
-        rows = torch.randint(len(canvases), (recipe.batch,), generator=generator)
-        turn, shift = movement(recipe, generator)
-        straight, acting = grid(turn, shift, canvases), canvases.acting[rows]
-        if bend is not None:
-            rows, goal, acting = bend.cast(rows, generator)
-            straight = bend(straight, rows, goal)
-        faces = canvases.pixels[rows].to(device).float().div_(255)
-        faces[:, :3] = recolour(faces[:, :3], *colours(recipe, generator, device))
+    canvases: Canvases
+    recipe: TrainRecipe
+    device: torch.device
+    bend: Bend | None = None
+
+    def __call__(self, count: int, generator: torch.Generator) -> tuple[Seen, Tensor, Tensor]:
+        """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of `count` faces.
+
+        Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
+        that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a
+        checkpoint keeps.
+        """
+        recipe, device = self.recipe, self.device
+        rows = torch.randint(len(self.canvases), (count,), generator=generator)
+        turn, shift = movement(count, recipe.flip, generator)
+        straight, acting = grid(turn, shift, self.canvases), self.canvases.acting[rows]
+        if self.bend is not None:
+            rows, goal, acting = self.bend.cast(rows, generator)
+            straight = self.bend(straight, rows, goal)
+        faces = self.canvases.pixels[rows].to(device).float().div_(255)
+        faces[:, :3] = recolour(faces[:, :3], *colours(count, recipe.colour_jitter, generator, device))
         target = sample(faces, straight.to(device))
-        warped = sample(faces[:, :3], (straight + _elastic(recipe, generator, canvases)).to(device))
-        keep = (torch.rand(recipe.batch, 1, generator=generator) >= recipe.code_dropout).float().to(device)
-        yield Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
+        elastic = _elastic(count, recipe.warp, generator, self.canvases)
+        warped = sample(faces[:, :3], (straight + elastic).to(device))
+        keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float().to(device)
+        return Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
@@ -211,30 +214,30 @@ def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
     return (pictures.clamp(0.004, 1) ** tone * gain).clamp(0, 1)
 
 
-def movement(recipe: TrainRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Small turns (n, 2, 2), and shifts (n, 2) as parts of half a picture, by which the faces of a batch are moved."""
-    spread = torch.rand(recipe.batch, 4, generator=generator) * 2 - 1
+def movement(count: int, flip: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Small turns (n, 2, 2), and shifts (n, 2) as parts of half a picture, by which `count` faces are moved."""
+    spread = torch.rand(count, 4, generator=generator) * 2 - 1
     angle, scale = spread[:, 0] * 0.14, 1 + spread[:, 1] * 0.05
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
-    if recipe.flip:
-        mirrored = torch.rand(recipe.batch, generator=generator) < 0.5
+    if flip:
+        mirrored = torch.rand(count, generator=generator) < 0.5
         turn[:, :, 0] *= torch.where(mirrored, -1.0, 1.0)[:, None]
     return turn, spread[:, 2:] * 0.05
 
 
-def _elastic(recipe: TrainRecipe, generator: torch.Generator, canvases: Canvases) -> Tensor:
+def _elastic(count: int, warp: float, generator: torch.Generator, canvases: Canvases) -> Tensor:
     """(n, S, S, 2) smooth displacements, in the canvas's -1..1."""
-    knots = torch.randn(recipe.batch, 2, 5, 5, generator=generator) * recipe.warp
+    knots = torch.randn(count, 2, 5, 5, generator=generator) * warp
     # As smooth at a quarter of the size, at a fifth of the cost.
     field = functional.interpolate(knots, size=canvases.size_px // 4, mode="bicubic", align_corners=True)
     field = functional.interpolate(field, size=canvases.size_px, mode="bilinear", align_corners=True)
     return field.permute(0, 2, 3, 1) * canvases.size_px / canvases.pixels.shape[-1]
 
 
-def colours(recipe: TrainRecipe, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Gain and tone for `recolour`, one light for each face of a batch."""
-    chance = torch.randn(recipe.batch, 5, generator=generator) * recipe.colour_jitter
+def colours(count: int, jitter: float, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Gain and tone for `recolour`, one light for each of `count` faces."""
+    chance = torch.randn(count, 5, generator=generator) * jitter
     gain = torch.exp(chance[:, :1] + 0.4 * chance[:, 1:4])[:, :, None, None]
     return gain.to(device), torch.exp(chance[:, 4])[:, None, None, None].to(device)
 

@@ -18,6 +18,7 @@ class FaceLoss:
     """
 
     def __init__(self, size_px: int, structure: bool, device: torch.device) -> None:
+        self.device = device
         self._structure = structure
         self._window = _gaussian_rows(size_px).to(device)
         self._luminance = torch.tensor(_LUMINANCE, device=device)[:, None, None]

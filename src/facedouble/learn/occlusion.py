@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from ..errors import ModelError
 from ..find.crop import crop_face
 from ..find.mask import drawing
 from ..geometry import align, apply
-from ..project import atomic_file
+from ..project import atomic_file, save_tensors
 from ..recipes import TrainRecipe
 from . import data, occluders
 
@@ -130,8 +129,7 @@ def _loss(answer: Tensor, truth: Tensor, face: Tensor, trusted: bool) -> Tensor:
 
 def _batch(faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures and drawings (n, 3, S, S), and what covers them (n, 1, S, S)."""
-    recipe = TrainRecipe(batch=_BATCH // len(faces), flip=True, colour_jitter=0.2)
-    seen = torch.cat([_moved(side, recipe, generator) for side in faces])
+    seen = torch.cat([_moved(side, _BATCH // len(faces), generator) for side in faces])
     pictures, drawn = seen[:, :3], seen[:, 3:6]
     bare, covered = pictures, torch.zeros_like(pictures[:, :1])
     for share in (_ONE, _TWO):
@@ -142,14 +140,14 @@ def _batch(faces: Sequence[data.Canvases], things: Tensor, generator: torch.Gene
         colour = torch.where(alike, _piece(bare, generator), thing[:, :3])
         pictures = _shadowed(pictures, cover, generator) * (1 - cover) + colour * cover
         covered = torch.maximum(covered, cover)
-    pictures = data.recolour(pictures, *data.colours(replace(recipe, batch=len(seen)), generator, torch.device("cpu")))
+    pictures = data.recolour(pictures, *data.colours(len(seen), 0.2, generator, torch.device("cpu")))
     return _worn(pictures, generator), drawn, covered
 
 
-def _moved(side: data.Canvases, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
-    turn, shift = data.movement(recipe, generator)
-    turn = turn * (1 + 0.15 * torch.randn(recipe.batch, 1, 1, generator=generator).clamp(-1, 1))
-    rows = torch.randint(len(side), (recipe.batch,), generator=generator)
+def _moved(side: data.Canvases, count: int, generator: torch.Generator) -> Tensor:
+    turn, shift = data.movement(count, True, generator)
+    turn = turn * (1 + 0.15 * torch.randn(count, 1, 1, generator=generator).clamp(-1, 1))
+    rows = torch.randint(len(side), (count,), generator=generator)
     return data.sample(side.pixels[rows, :6].float() / 255, data.grid(turn, 2 * shift, side))
 
 
@@ -218,10 +216,8 @@ def load(model: Path) -> Occlusion | None:
 
 
 def save(network: Occlusion, model: Path) -> None:
-    from safetensors.torch import save_file
-
     with atomic_file(model / "occlusion.safetensors") as temporary:
-        save_file({name: weight.contiguous().half() for name, weight in network.state_dict().items()}, temporary)
+        save_tensors(temporary, {name: weight.contiguous().half() for name, weight in network.state_dict().items()})
 
 
 def _read(path: Path) -> Occlusion:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..footage import spread
 from .data import Canvases
 from .model import Network
 
-_CHUNK = 32
+_MOST_FACES = 150
+"""looked at on each side, spread evenly: a score must not take long"""
+_CHUNK_PX = 32 * 96**2
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class Score:
     b: float
     floor_a: float
     floor_b: float
+    seen_a: float
+    """the same of as many faces it learned from, as these are"""
+    seen_b: float
 
     @property
     def mean(self) -> float:
@@ -44,24 +50,32 @@ class Judge:
 
     def __init__(self, train: dict[str, Canvases], held: dict[str, Canvases], device: torch.device) -> None:
         self._device = device
-        self._held = held
-        self._floor = {side: _mean_face_psnr(train[side], held[side], device) for side in held}
+        self._held = {side: _spread(faces, _MOST_FACES) for side, faces in held.items()}
+        self._seen = {side: _spread(train[side], len(faces)) for side, faces in self._held.items()}
+        self._floor = {side: _mean_face_psnr(train[side], faces, device) for side, faces in self._held.items()}
 
     @torch.no_grad()
     def __call__(self, network: Network) -> Score:
         network.eval()
-        values = {}
-        for side, faces in self._held.items():
-            error, area = 0.0, 0.0
-            for rows in torch.split(torch.arange(len(faces)), _CHUNK):
-                seen, mask = faces[rows].centred(self._device)
-                target = seen.pictures
-                answer = network.rebuild(seen, side, side)[:, :3]
-                error += float(((answer - target) ** 2 * mask).sum())
-                area += 3 * float(mask.sum())
-            values[side] = psnr(error / area)
+        held, seen = (
+            {side: self._rebuilt(network, side, faces) for side, faces in chosen.items()}
+            for chosen in (self._held, self._seen)
+        )
         network.train()
-        return Score(values["a"], values["b"], self._floor["a"], self._floor["b"])
+        return Score(held["a"], held["b"], self._floor["a"], self._floor["b"], seen["a"], seen["b"])
+
+    def _rebuilt(self, network: Network, side: str, faces: Canvases) -> float:
+        error, area = 0.0, 0.0
+        for rows in torch.split(torch.arange(len(faces)), max(1, min(32, _CHUNK_PX // faces.size_px**2))):
+            shown, mask = faces[rows].centred(self._device)
+            answer = network.rebuild(shown, side, side)[:, :3]
+            error += float(((answer - shown.pictures) ** 2 * mask).sum())
+            area += 3 * float(mask.sum())
+        return psnr(error / area)
+
+
+def _spread(faces: Canvases, most: int) -> Canvases:
+    return faces[spread(len(faces), most)]
 
 
 def psnr(mean_square_error: float) -> float:

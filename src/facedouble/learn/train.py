@@ -1,8 +1,7 @@
-"""The training loop, in order: batch, loss, step, score, save."""
+"""The training loop, in order: score, save, batch, loss, step."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,19 +14,24 @@ from torch import Tensor
 
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import ModelError
 from ..events import Event, Metric, Note, Preview, Progress
+from ..find.identity import mean_embedding
 from ..project import save_png
 from ..recipes import TrainRecipe, Until
-from . import checkpoint, data
+from . import chart, checkpoint, data
+from .fit import Finding, distinct, findings
+from .forecast import Forecast, sparkline
+from .health import Health, Physician
+from .learner import Learner
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
+from .safety import Diverged, Watch, in_smaller_parts, out_of_memory
 from .score import Judge, Score
 
-_AVERAGE_EVERY = 4
 _WARM_UP_STEPS = 50
-# A rare batch with a huge gradient must not throw the weights off: without this, high learning rates diverge.
-_LONGEST_GRADIENT = 1.0
+_SLOWER = 0.5
+"""what part of the learning rate is left each time that training came apart"""
+CHART = "progress.png"
 _PREVIEW_FACES = 4
 _PROGRESS_EVERY_S = 1.0
 
@@ -38,104 +42,114 @@ def train(
     """Train `model` on the face sets of sides "a" and "b" until `until` or until `stop()` answers True.
 
     Goes on from the newest checkpoint where there is one; `until` counts all training of the model, not of this run.
-    Raises FaceError for unusable sets, ModelError where the loss stops being a number (the last checkpoint stays good).
+    Where training comes apart, it goes back to the newest checkpoint and on with half the learning rate; where the
+    device's memory is used up, it computes each batch in smaller parts.
+    Raises FaceError for unusable sets, ModelError where training comes apart again and again, MachineError where not
+    even one face fits the memory, OutputError where a checkpoint cannot be written (the one before stays good).
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    torch.manual_seed(recipe.seed)
-    network = _laid_out(Network(recipe).to(place), place)
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = _optimizer(network, recipe)
-    state = checkpoint.resume(model, network, average, optimizer, generator)
+    faces = {side: data.load(sets[side], recipe) for side in SIDES}
+    faces["b"] = data.match_colour(faces["b"], faces["a"])
+    learner = Learner.new(recipe, place, faces)
+    state = checkpoint.resume(model, learner)
     if state.step:
         yield Note(f"{model.name}: going on from step {state.step}, after {state.seconds / 60:.1f} minutes of training")
 
-    faces = {side: data.load(sets[side], recipe) for side in SIDES}
-    faces["b"] = data.match_colour(faces["b"], faces["a"])
-    if not state.step:
-        for weights in (network, average):
-            weights.meet(
-                {side: faces[side].points / faces[side].square_px for side in SIDES},
-                {side: faces[side].acting.numpy() for side in SIDES},
-            )
     parts = {side: data.split(faces[side].source) for side in SIDES}
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
     judge = Judge(learned, held, place)
+    physician = Physician(held, {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}, place)
+    variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
     bend = None
-    if network.share is not None and recipe.bent:
-        bend = data.bend(learned["b"], learned["a"], network.shape_offset, network.share.rest, recipe.bent)
-    feeds = {
-        "a": data.batches(learned["a"], recipe, generator, place),
-        "b": data.batches(learned["b"], recipe, generator, place, bend),
-    }
+    if (share := learner.network.share) is not None and recipe.bent:
+        bend = data.bend(learned["b"], learned["a"], learner.network.shape_offset, share.rest, recipe.bent)
+    feeds = {"a": data.Feed(learned["a"], recipe, place), "b": data.Feed(learned["b"], recipe, place, bend)}
     yield Note(
-        f"training {parameters(network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} faces "
-        f"({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"
+        f"training {parameters(learner.network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} "
+        f"faces ({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"
     )
 
     mixed = recipe.mixed_precision and device.precision == "bf16"
     begun, earlier = time.monotonic(), state.seconds
     saved = scored = time.monotonic()
-    shown = -math.inf
-    loss = torch.zeros(())
-    while not (ending := _ending(state, until, stop)):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(state, until, recipe)
-        a, target_a, mask_a = next(feeds["a"])
-        b, target_b, mask_b = next(feeds["b"])
-        with torch.autocast(place.type, torch.bfloat16, enabled=mixed):
-            answer_a, answer_b = network(a, b)
-        loss = loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        shorten(list(network.parameters()))
-        optimizer.step()
-        state.step += 1
-        if state.step % _AVERAGE_EVERY == 0:
-            _follow(average, network, recipe.ema, state.step)
-
+    saved_step, shown, loss = state.step, -math.inf, torch.zeros(())
+    watch, outlook = Watch(model, state.step), Forecast.of(state.history)
+    while True:
         now = time.monotonic()
         state.seconds = earlier + now - begun
+        ending = _ending(state, until, stop, outlook)
+        try:
+            watch.look(state.step, loss)
+            saving = ending or now - saved >= recipe.save_every_s
+            if state.step > saved_step and (saving or now - scored >= recipe.score_every_s):
+                watch.weights(state.step, learner)
+                score, health = judge(learner.average), physician(learner.average, bool(ending))
+                state.history.append(_entry(state, loss, score, health))
+                watch.score(state)
+                if saving:  # only what was just found sound is kept
+                    checkpoint.save(model, state, learner)
+                    saved, saved_step = time.monotonic(), state.step
+                outlook = Forecast.of(state.history)
+                yield from _told(state, until, score, health, outlook)
+                yield from _amiss(findings(state.history, outlook, variety), told)
+                picture = preview(learner.average, held, place)
+                save_png(model / "previews" / f"{state.step:08d}.png", picture)
+                yield Preview(state.step, picture)
+                if saving:
+                    chart.write(model / CHART, state.history, outlook)
+                scored = time.monotonic()
+        except Diverged as trouble:
+            watch.count(trouble, state.step, recipe.learning_rate * state.rate)
+            state.seconds, state.rate = earlier + now - begun, state.rate * _SLOWER
+            learner, state = _back(model, recipe, place, faces, state, watch.setbacks)
+            back = f"step {state.step}" if state.step else "the start"
+            rate = recipe.learning_rate * state.rate
+            yield Note(f"{trouble}: going on from {back} with half the learning rate, {rate:.2g}", warning=True)
+            saved = scored = time.monotonic()
+            saved_step, loss = state.step, torch.zeros(())
+            continue
+        if ending:
+            break
+
+        count = recipe.batch_at(state.step)
+        rate = recipe.learning_rate * state.rate * _schedule(state, until, recipe)
+        try:
+            loss = learner.step(feeds, loss_of, count, max(recipe.accumulate, state.parts), rate, mixed)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            yield in_smaller_parts(state, recipe, count, error)
+            continue
+        state.step += 1
+        learner.follow(state.step, recipe.ema)
         if now - shown >= _PROGRESS_EVERY_S:
             yield _progress(state, until)
             shown = now
-        if now - scored >= recipe.score_every_s:
-            yield from _score(model, state, loss, average, judge, held, place)
-            scored = time.monotonic()
-        if now - saved >= recipe.save_every_s:
-            checkpoint.save(model, state, network, average, optimizer, generator)
-            saved = time.monotonic()
 
-    if loss.grad_fn is not None:  # at least one step was made
-        yield from _score(model, state, loss, average, judge, held, place)
-        checkpoint.save(model, state, network, average, optimizer, generator)
     yield Note(f"training ended after {state.step} steps, {state.seconds / 60:.1f} minutes: {ending}")
+    if curve := [(entry["a"] + entry["b"]) / 2 for entry in state.history]:
+        yield Note(f"held-out faces: {sparkline(curve)} {curve[0]:.1f} to {curve[-1]:.1f} dB; {model / CHART}")
 
 
-def _laid_out(network: Network, place: torch.device) -> Network:
-    # GPUs convolve channels_last; a CPU gains nothing by it, and its optimizer then copies each gradient.
-    if place.type == "cpu":
-        return network
-    # torch has it, its type stubs do not.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
-
-
-def _optimizer(network: Network, recipe: TrainRecipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), recipe.learning_rate, betas=(0.5, 0.999), fused=True)
-    return torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-
-
-def shorten(weights: list[torch.nn.Parameter]) -> None:
-    """As clip_grad_norm_, but where asking costs nothing (on a CPU), gradients that are short enough are left alone."""
-    length = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-    if length.device.type != "cpu" or length > _LONGEST_GRADIENT:
-        torch.nn.utils.clip_grads_with_norm_(weights, _LONGEST_GRADIENT, length)
+def _back(
+    model: Path,
+    recipe: TrainRecipe,
+    place: torch.device,
+    faces: dict[str, data.Canvases],
+    lost: checkpoint.State,
+    setbacks: int,
+) -> tuple[Learner, checkpoint.State]:
+    """The newest checkpoint, or the start, but what `lost` says of time, learning rate and memory."""
+    learner = Learner.new(recipe, place, faces)
+    state = checkpoint.resume(model, learner)
+    state.seconds, state.rate, state.parts = lost.seconds, lost.rate, lost.parts
+    learner.generator.manual_seed(recipe.seed + setbacks)  # not into the very same batches
+    if state.step:
+        checkpoint.note_state(model, state)
+    return learner, state
 
 
 def _schedule(state: checkpoint.State, until: Until, recipe: TrainRecipe) -> float:
@@ -165,7 +179,7 @@ def _progress(state: checkpoint.State, until: Until) -> Progress:
     )
 
 
-def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool]) -> str:
+def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool], outlook: Forecast | None) -> str:
     """Why training is over, or nothing."""
     if stop():
         return "stopped; the same command goes on from here"
@@ -173,49 +187,38 @@ def _ending(state: checkpoint.State, until: Until, stop: Callable[[], bool]) -> 
         return f"all {until.steps} steps done"
     if until.minutes is not None and state.seconds >= 60 * until.minutes:
         return f"the {until.minutes:g} minutes are over"
-    if until.plateau and plateau([(entry["a"] + entry["b"]) / 2 for entry in state.history]):
-        return "the held-out score has stopped rising (a plateau)"
+    if until.plateau and outlook is not None and outlook.over:
+        return "a plateau: as long again would not make the error on held-out faces 1% less"
     return ""
 
 
-def plateau(scores: list[float], window: int = 5, least_gain: float = 0.05) -> bool:
-    """Whether the best of the last `window` scores (dB) is less than `least_gain` above the best before them."""
-    return len(scores) > 2 * window and max(scores[-window:]) < max(scores[:-window]) + least_gain
+def _entry(state: checkpoint.State, loss: Tensor, score: Score, health: Health | None) -> dict[str, float]:
+    entry = {"step": state.step, "seconds": state.seconds, "loss": float(loss), **vars(score)}
+    return entry if health is None else entry | health.entry()
 
 
-@torch.no_grad()
-def _follow(average: Network, network: Network, decay: float, step: int) -> None:
-    # Early on the average must not remember the random start.
-    kept = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - kept)
-    for into, value in zip(average.buffers(), network.buffers(), strict=True):
-        into.copy_(value)
-
-
-def _score(
-    model: Path,
-    state: checkpoint.State,
-    loss: Tensor,
-    average: Network,
-    judge: Judge,
-    held: dict[str, data.Canvases],
-    device: torch.device,
+def _told(
+    state: checkpoint.State, until: Until, score: Score, health: Health | None, outlook: Forecast | None
 ) -> Iterator[Event]:
-    if not math.isfinite(value := float(loss.detach())):
-        raise ModelError(
-            f"{model}: the loss is no longer a number at step {state.step}. The checkpoint before is unharmed: run the "
-            "same command with a lower --learning-rate to go on from it."
-        )
-    score = judge(average)
-    state.history.append({"step": state.step, "seconds": state.seconds, "loss": value, **vars(score)})
-    yield Metric(state.step, "loss", value)
-    yield Metric(state.step, "score_a_db", score.a)
-    yield Metric(state.step, "score_b_db", score.b)
-    yield Note(f"step {state.step}: {score.text()}")
-    picture = preview(average, held, device)
-    file = model / "previews" / f"{state.step:08d}.png"
-    save_png(file, picture)
-    yield Preview(state.step, picture)
+    """What was just measured, in numbers and in words, and what is to be expected."""
+    for name, value in state.history[-1].items():
+        if name not in ("step", "seconds"):
+            yield Metric(state.step, name, value)
+    said = [f"step {state.step}: {score.text()}"]
+    if health is not None:
+        said.append(health.text())
+    if outlook is not None:
+        part = _part_done(state, until)
+        said.append(outlook.text(state.seconds * (1 - part) / part if part and part < 1 else None))
+    yield Note("; ".join(said))
+
+
+def _amiss(found: list[Finding], told: set[tuple[str, str]]) -> Iterator[Note]:
+    """Each kind once a run and side; `told` keeps which."""
+    for finding in found:
+        if (key := (finding.kind, finding.side)) not in told:
+            told.add(key)
+            yield Note(finding.text, warning=True)
 
 
 @torch.no_grad()
@@ -234,6 +237,3 @@ def preview(network: Network, held: dict[str, data.Canvases], device: torch.devi
     sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
     result: NDArray[np.uint8] = (sheet.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
     return result
-
-
-__all__ = ["Score", "plateau", "preview", "shorten", "train"]

@@ -68,18 +68,21 @@ class Opened:
     """what stands before a face, if the model has learned it"""
     skin: SkinDetail | None
     """B's fine skin detail, if the model has it"""
+    weights_sha256: str
 
     @classmethod
-    def of(cls, model: Path, device: Device) -> Self:
+    def of(cls, model: Path, device: Device, which: str) -> Self:
         """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
         must stop the work before it begins, not after."""
         place = torch.device(device.name)
-        network, trained, state = checkpoint.load(model, place)
+        network, trained, state = checkpoint.load(model, place, which)
         for side in SIDES:
             consent.check(trained.consents[side], dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
-        return cls(model, network, trained, state, None if before is None else before.to(place), SkinDetail.load(model))
+        before = None if before is None else before.to(place)
+        sha256 = checkpoint.weights_sha256(model, which)
+        return cls(model, network, trained, state, before, SkinDetail.load(model), sha256)
 
     def swapper(
         self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
@@ -118,7 +121,7 @@ def convert(
     its name. A stopped conversion goes on. `layers`: a folder for the layers, see stages.layers. What is returned holds
     the clip and its faces as they were converted: smaller, where the recipe says so."""
     roles = [Role(cast_of)] if isinstance(cast_of, Path) else cast_of
-    models = [Opened.of(role.model, device) for role in roles]
+    models = [Opened.of(role.model, device, recipe.checkpoint) for role in roles]
     clip = probe(clip_path)
     if out.resolve() == clip_path.resolve():
         raise InputError(f"{out}: the output would replace the input. Choose another -o.")
@@ -180,7 +183,7 @@ def convert(
 
 def mark_of(clip: Clip, models: Sequence[Opened]) -> str:
     """The number in the invisible mark of what is made of a clip with these models."""
-    return mark.id_of(clip.sha256, *(checkpoint.weights_sha256(opened.model) for opened in models))
+    return mark.id_of(clip.sha256, *(opened.weights_sha256 for opened in models))
 
 
 def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, list[Faces], Note]:
@@ -205,7 +208,7 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
     """All that a conversion's pictures depend on: one that was stopped goes on only where none of it changed."""
     models = []
     for opened, faces in parts:
-        weights = hashlib.sha256(checkpoint.weights_sha256(opened.model).encode())
+        weights = hashlib.sha256(opened.weights_sha256.encode())
         for part in opened.before.state_dict().values() if opened.before else ():
             weights.update(part.cpu().numpy().tobytes())
         if opened.skin is not None:
@@ -275,7 +278,7 @@ def sign(
     }
     models = [
         {
-            "sha256": checkpoint.weights_sha256(opened.model),
+            "sha256": opened.weights_sha256,
             "target": opened.trained.people["a"],
             "source": opened.trained.people["b"],
             "changed_frames": _ranges(faces.frame),

@@ -52,7 +52,7 @@ def preview(
     """
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: a preview is a PNG. Give it a name that ends in .png.")
-    opened = Opened.of(model, device)
+    opened = Opened.of(model, device, next(iter(recipes.values())).checkpoint)
     clip = probe(clip_path)
     frames = [frame_at(clip, clip.index_at(moment)) for moment in moments]
     check = ContentCheck()

@@ -1,0 +1,112 @@
+"""What training changes, and one step of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ..recipes import TrainRecipe
+from .data import Canvases, Feed
+from .losses import FaceLoss
+from .model import SIDES, Network
+
+_AVERAGE_EVERY = 4
+# A rare batch with a huge gradient must not throw the weights off: without this, high learning rates diverge.
+_LONGEST_GRADIENT = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """All that a checkpoint keeps of training but how far it has come."""
+
+    network: Network
+    average: Network
+    """the moving average of the weights, which is what is scored and used"""
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    """all chance of the batches"""
+
+    @classmethod
+    def new(cls, recipe: TrainRecipe, place: torch.device, faces: Mapping[str, Canvases]) -> Self:
+        """At its start, which the recipe's seed decides; `faces` are both people's."""
+        torch.manual_seed(recipe.seed)
+        network = _laid_out(Network(recipe).to(place), place)
+        network.meet(
+            {side: faces[side].points / faces[side].square_px for side in SIDES},
+            {side: faces[side].acting.numpy() for side in SIDES},
+        )
+        average = copy.deepcopy(network).requires_grad_(False)
+        return cls(network, average, _optimizer(network, recipe), torch.Generator().manual_seed(recipe.seed))
+
+    def step(
+        self, feeds: Mapping[str, Feed], loss_of: FaceLoss, count: int, parts: int, rate: float, mixed: bool
+    ) -> Tensor:
+        """Learn from `count` faces of each side, and say the loss. They are computed in `parts`, one after the other:
+        the same step in less memory."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=loss_of.device)
+        for size in shares(count, parts):
+            a, target_a, mask_a = feeds["a"](size, self.generator)
+            b, target_b, mask_b = feeds["b"](size, self.generator)
+            with torch.autocast(loss_of.device.type, torch.bfloat16, enabled=mixed):
+                answer_a, answer_b = self.network(a, b)
+            loss = (loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)) * (size / count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        shorten(list(self.network.parameters()))
+        self.optimizer.step()
+        return total
+
+    @torch.no_grad()
+    def follow(self, step: int, decay: float) -> None:
+        """Bring the average up to the weights after `step` steps."""
+        if step % _AVERAGE_EVERY:
+            return
+        # Early on the average must not remember the random start.
+        kept = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
+        for into, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            into.copy_(value)
+
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Whether all weights and averages are numbers. Waits for the device once."""
+        tensors = [*self.network.state_dict().values(), *self.average.state_dict().values()]
+        # An infinite or missing number anywhere makes the sum of all lengths one.
+        return bool(torch.isfinite(torch.stack(torch._foreach_norm(tensors)).sum()))
+
+
+def shares(count: int, parts: int) -> list[int]:
+    """`count` faces in at most `parts` equal parts, the larger ones first."""
+    parts = min(parts, count)
+    return [count // parts + (index < count % parts) for index in range(parts)]
+
+
+def shorten(weights: list[torch.nn.Parameter]) -> None:
+    """As clip_grad_norm_, but where asking costs nothing (on a CPU), gradients that are short enough are left alone."""
+    length = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if length.device.type != "cpu" or length > _LONGEST_GRADIENT:
+        torch.nn.utils.clip_grads_with_norm_(weights, _LONGEST_GRADIENT, length)
+
+
+def _laid_out(network: Network, place: torch.device) -> Network:
+    # GPUs convolve channels_last; a CPU gains nothing by it, and its optimizer then copies each gradient.
+    if place.type == "cpu":
+        return network
+    # torch has it, its type stubs do not.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+
+def _optimizer(network: Network, recipe: TrainRecipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), recipe.learning_rate, betas=(0.5, 0.999), fused=True)
+    return torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
