@@ -16,7 +16,7 @@ ORDER = [
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
-    "media": ["pixels", "tone", "reader", "pictures", "segments", "writer", "flow", "sound"],
+    "media": ["pixels", "tone", "reader", "pictures", "segments", "encoders", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content"],
     "find": ["mask", "mesh", "crop", "detect", "landmarks", "identity", "finder", "track", "search", "person"],
     "curate": [

@@ -433,6 +433,11 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--crf", type=int, metavar="N", help="encoder quality, lower is better (default: visually lossless)"
     )
+    group.add_argument(
+        "--encoder", default="software", metavar="NAME",
+        help="software; auto: the machine's own chip, where one opens; or one by FFmpeg's name, such as h264_nvenc "
+        "(default: %(default)s)",
+    )  # fmt: skip
     _mixing_options(group)
     group.add_argument(
         "--label", default="none", nargs="?", const="whole", choices=["none", "start", "whole"],

@@ -133,7 +133,7 @@ def _convert_recipe(options: argparse.Namespace) -> Any:
 
     return ConvertRecipe(
         options.codec, options.crf, options.colour, options.blend, options.occlusion, options.label,
-        ranges=tuple(getattr(options, "ranges", ())),
+        encoder=options.encoder, ranges=tuple(getattr(options, "ranges", ())),
     )  # fmt: skip
 
 

@@ -174,6 +174,8 @@ class ConvertRecipe(Recipe):
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
+    encoder: str = "software"
+    """software; auto, the machine's own where it has one; or FFmpeg's name of one"""
     ranges: tuple[str, ...] = ()
     """stretches of the clip where faces are replaced, see footage.parse_range; none: all of it"""
 

@@ -25,6 +25,7 @@ from ..learn import checkpoint, occlusion
 from ..learn.checkpoint import Trained
 from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
+from ..media.encoders import choose
 from ..media.flow import ordered_map
 from ..media.reader import probe, read
 from ..media.writer import check_output, encoder_version, is_folder, open_writer
@@ -102,6 +103,11 @@ def convert(
     for folder, option in ((out if is_folder(out, clip) else None, "-o"), (layers, "--layers")):
         if folder is not None and folder.exists():
             raise InputError(f"{folder}: exists already. Choose another {option}, or delete it.")
+    encoder = None
+    if not is_folder(out, clip):
+        encoder, said = choose(recipe.codec, recipe.encoder, clip)
+        if said:
+            yield Note(said)
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
     work = out.with_name(f".{out.name}.part")
@@ -113,12 +119,12 @@ def convert(
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
     made = work / "made"
-    yield from work_folder(made, stamp(clip, parts, recipe))
+    yield from work_folder(made, {**stamp(clip, parts, recipe), "encoder": f"{encoder_version()} {encoder}"})
     encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
     try:
         with output_errors(out):
             kept = None if layers is None else LayerFolder(made / "layers", clip)
-            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments") as writer:
+            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments", encoder) as writer:
                 begin = writer.begin if kept is None else min(writer.begin, kept.begin)
                 if begin:
                     yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
@@ -160,8 +166,7 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
             weights.update(part.cpu().numpy().tobytes())
         shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
         models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
-    tools = {"tool": __version__, "encoder": encoder_version()}
-    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, **tools}
+    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}
 
 
 def worker(
