@@ -24,7 +24,7 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": ["shape", "model", "losses", "bend", "data", "occluders", "occlusion", "score", "checkpoint", "train"],
-    "swap": ["predict", "colour", "blend", "face", "label"],
+    "swap": ["predict", "colour", "blend", "steady", "face", "label"],
     "stages": [
         "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
         "swapping",

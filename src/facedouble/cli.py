@@ -417,10 +417,13 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
 
 def _mixing_options(group: Any) -> None:
     group.add_argument(
-        "--colour", default="reinhard", choices=["reinhard", "none"],
-        help="how the face's skin is brought to the plate's colour (default: %(default)s)",
+        "--colour", default="reinhard", choices=["reinhard", "mkl", "histogram", "light", "none"],
+        help="how the face's skin is brought to the plate's: by mean and spread, covariance, whole distribution, or "
+        "with the plate's shading (default: %(default)s)",
     )  # fmt: skip
-    group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+    group.add_argument(
+        "--blend", default="multiband", choices=["multiband", "poisson", "plain"], help="default: %(default)s"
+    )
     group.add_argument(
         "--occlusion", default="keep", choices=["keep", "cover"],
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",

@@ -9,6 +9,9 @@ from .errors import InputError
 from .faces import SAME_PERSON
 from .footage import parse_range
 
+COLOURS = ("reinhard", "mkl", "histogram", "light", "none")
+BLENDS = ("multiband", "poisson", "plain")
+
 MINIMUM_FACES = 30
 """of each side, that training needs"""
 
@@ -167,9 +170,9 @@ class ConvertRecipe(Recipe):
     crf: int | None = None
     """the encoder's constant rate factor; None is visually lossless"""
     colour: str = "reinhard"
-    """how the face's colour is brought to the plate's, on skin: reinhard (mean and spread in CIELAB) or none"""
+    """how the face's colour is brought to the plate's, on skin: see swap.colour, or none"""
     blend: str = "multiband"
-    """multiband or plain"""
+    """see swap.blend"""
     occlusion: str = "keep"
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     label: str = "none"
@@ -182,8 +185,8 @@ class ConvertRecipe(Recipe):
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
         _check(self.crf is None or 0 <= self.crf <= 51, f"crf {self.crf}: expected 0 to 51")
-        _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
-        _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
+        _check(self.colour in COLOURS, f"colour {self.colour!r}: expected {', '.join(COLOURS)}")
+        _check(self.blend in BLENDS, f"blend {self.blend!r}: expected {', '.join(BLENDS)}")
         _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
         for text in self.ranges:

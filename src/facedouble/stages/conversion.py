@@ -6,8 +6,11 @@ import datetime as dt
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +38,7 @@ from ..provenance.content import ContentCheck
 from ..recipes import ConvertRecipe
 from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
+from ..swap.steady import REACH, Glimpse, steady
 from .casting import Role, cast
 from .layers import FACE, MASK, LayerFolder
 from .work import refuse_explicit, work_folder
@@ -128,8 +132,7 @@ def convert(
                 begin = writer.begin if kept is None else min(writer.begin, kept.begin)
                 if begin:
                     yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
-                work_on = worker(clip, parts, recipe, kept)
-                for frame, pixels, box in ordered_map(read(clip, begin), work_on, workers, ahead=2 * workers + 2):
+                for frame, pixels, box in worked(clip, parts, recipe, begin, workers, kept):
                     if frame.index >= writer.begin:
                         writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
@@ -169,25 +172,54 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
     return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}
 
 
-def worker(
-    clip: Clip, parts: Parts, recipe: ConvertRecipe, layers: LayerFolder | None = None
-) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
-    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is. Its
-    layers are written on the way."""
-    swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
-    for opened, faces in parts:
-        swapper = opened.swapper(recipe)
-        for frame, points, acting in zip(faces.frame.tolist(), faces.points, faces.acting(), strict=True):
-            swaps.setdefault(frame, []).append((swapper, points, acting))
+@dataclass(frozen=True, eq=False)
+class Swap:
+    """One face of one frame that is to be replaced."""
+
+    swapper: Swapper
+    points: NDArray[np.float32]
+    acting: NDArray[np.float32]
+    who: tuple[int, int]
+    """the same for one face from frame to frame: which of the parts, and its track"""
+
+
+Looked = tuple[Frame, dict[tuple[int, int], Glimpse]]
+
+
+def worked(
+    clip: Clip, parts: Parts, recipe: ConvertRecipe, begin: int, workers: int, layers: LayerFolder | None = None
+) -> Iterator[tuple[Frame, NDArray[Any] | None, Box | None]]:
+    """The frames from `begin` on, each with its new pixels and the box these are new in, None where nothing is. The
+    layers are written on the way.
+
+    In two lines: one looks what stands before each face, some frames ahead of the other, which then knows the frames
+    after its own. A late begin gives just what a begin at 0 does.
+    """
+    swaps: dict[int, list[Swap]] = {}
+    for number, (opened, faces) in enumerate(parts):
+        swapper, acting = opened.swapper(recipe), faces.acting()
+        for row, frame in enumerate(faces.frame.tolist()):
+            who = (number, int(faces.track[row]))
+            swaps.setdefault(frame, []).append(Swap(swapper, faces.points[row], acting[row], who))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
-    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
+    def look(frame: Frame) -> Looked:
+        seen = {swap.who: swap.swapper.glimpse(frame.pixels, swap.points) for swap in swaps.get(frame.index, ())}
+        return frame, {who: glimpse for who, glimpse in seen.items() if glimpse is not None}
+
+    def work(window: Sequence[Looked | None]) -> tuple[Frame, NDArray[Any] | None, Box | None]:
+        middle = window[REACH]
+        assert middle is not None
+        frame, before = middle
         pixels: NDArray[Any] | None = None
         box: Box | None = None
         laid = []
-        for swapper, points, acting in swaps.get(frame.index, ()):
-            pixels, layer = swapper(frame.pixels if pixels is None else pixels, points, acting)
+        for swap in swaps.get(frame.index, ()):
+            glimpses = [None if looked is None else looked[1].get(swap.who) for looked in window]
+            known = steady(glimpses) if swap.who in before else None
+            plate = frame.pixels if pixels is None else pixels
+            pixels, layer = swap.swapper(plate, swap.points, swap.acting, known)
             if layer is not None:
                 laid.append(layer)
                 box = around(box, layer.box)
@@ -198,7 +230,20 @@ def worker(
             box = around(box, label.box)
         return frame, pixels, box
 
-    return work
+    ahead = 2 * workers + 2
+    looked = ordered_map(read(clip, max(0, begin - REACH)), look, workers, ahead)
+    return ordered_map(_windows(looked, begin), work, workers, ahead)
+
+
+def _windows(looked: Generator[Looked, None, None], begin: int) -> Iterator[Sequence[Looked | None]]:
+    """Each frame from `begin` on with the REACH before and after it, None beyond the ends."""
+    window: deque[Looked | None] = deque([None] * (2 * REACH + 1), 2 * REACH + 1)
+    with closing(looked):
+        for following in chain(looked, [None] * REACH):
+            window.append(following)
+            middle = window[REACH]
+            if middle is not None and middle[0].index >= begin:
+                yield list(window)
 
 
 def sign(

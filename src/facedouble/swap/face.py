@@ -17,6 +17,7 @@ from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
 from .predict import predict
+from .steady import Glimpse
 
 Box = tuple[int, int, int, int]
 
@@ -44,10 +45,17 @@ class Swapper:
     """what stands before the face, as the model knows it; none where it has not learned it"""
 
     def __call__(
-        self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
+        self,
+        pixels: NDArray[Any],
+        points: NDArray[np.float32],
+        acting: NDArray[np.float32],
+        before: Glimpse | None = None,
     ) -> tuple[NDArray[Any], Layer | None]:
         """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,)
-        replaced, and what was laid over it; None where the face lies outside the frame."""
+        replaced, and what was laid over it; None where the face lies outside the frame.
+
+        `before` is what stands before the face, where more is known of it than this frame alone tells.
+        """
         size, most = self.trained.size_px, np.iinfo(pixels.dtype).max
         to_crop = align(points, size, self.trained.coverage)
         x0, y0, x1, y1 = box = _region(points, to_crop, size, pixels.shape)
@@ -55,12 +63,12 @@ class Swapper:
             return pixels, None
         crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
         face, mask = predict(self.network, crop, apply(to_crop, points), acting, size / self.trained.coverage)
-        bare = self._bare(pixels, points, box)
+        bare = self._bare(before or self.glimpse(pixels, points), box)
         plate = pixels[y0:y1, x0:x1].astype(np.float32) / most
         face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
-        if self.recipe.colour == "reinhard":
+        if self.recipe.colour != "none":
             skin = _soft(skin_mask(points, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), points, 0.02)
-            face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
+            face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
@@ -68,17 +76,21 @@ class Swapper:
         result[y0:y1, x0:x1][touched] = np.round(mixed[touched] * most).astype(pixels.dtype)
         return result, Layer(box, face, alpha * bare)
 
-    def _bare(self, pixels: NDArray[Any], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    def glimpse(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> Glimpse | None:
+        """What stands before the face with landmarks (478, 2), as this frame tells; None where it is to be covered."""
+        if self.occlusion is None or self.recipe.occlusion == "cover":
+            return None
+        return Glimpse.of(self.occlusion, pixels, points)
+
+    def _bare(self, before: Glimpse | None, box: Box) -> NDArray[np.float32]:
         """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""
         import cv2
 
         size = (box[2] - box[0], box[3] - box[1])
-        if self.occlusion is None or self.recipe.occlusion == "cover":
+        if before is None:
             return np.ones(size[::-1], np.float32)
-        covered, to_crop = self.occlusion.covered(pixels, points)
-        there = cv2.warpAffine(
-            covered, _to_region(to_crop, box), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        to_region = _to_region(before.to_crop, box)
+        there = cv2.warpAffine(before.covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         # An edge is as sharp as the mask can tell, not as soft as its doubts.
         return np.asarray(1 - np.clip((there - 0.3) / 0.4, 0, 1), np.float32)
 
