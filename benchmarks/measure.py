@@ -6,6 +6,7 @@
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run fit [--minutes N]   what grain, skin detail and sharpening do to swaps of the suite and a real pair
+    benchmarks/run mixing [--minutes N] ways to match colour and to blend, on the sample, the suite and the women
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
     benchmarks/run mark [--minutes N]  the invisible mark: what it stands, false findings, sight and cost; signing
@@ -280,6 +281,50 @@ def seen(target: Path, swapped: Path, source: str) -> dict[str, Any]:
     return measures
 
 
+MIXTURES = {
+    "none": {"colour": "none"}, "reinhard": {"colour": "reinhard"}, "mkl": {"colour": "mkl"},
+    "histogram": {"colour": "histogram"}, "light": {"colour": "light"},
+    "reinhard, poisson": {"colour": "reinhard", "blend": "poisson"},
+}  # fmt: skip
+MIXED = ("skin_difference", "flicker", "identity_to_b", "seam", "sharpness_in_place", "jitter", "truth_psnr")
+
+
+def mixing(options: argparse.Namespace, work: Path) -> None:
+    """Ways to match colour and to blend, on 60 frames each, by one model of each pair: the sample, the women, two suite
+    clips."""
+    from facedouble import stages
+    from facedouble.device import choose
+    from facedouble.recipes import ConvertRecipe
+
+    cases: list[tuple[str, str, Path, Path | None]] = [
+        ("sample", "sample", SAMPLE / "a-take1.mp4", SAMPLE / "ba-take1.mp4"),
+        ("women", "women", REAL / "woman-a.mp4", None),
+        *(
+            (name, "sample", SUITE / f"{name}-target.mp4", SUITE / f"{name}-truth.mp4")
+            for name in ("hard-light", "occlusion")
+        ),
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for name, pair, clip, truth in cases:
+        if not clip.is_file():
+            continue
+        (_, a), (_, b), folder = PAIRS[pair]
+        model = work / pair
+        if not (model / "model.json").is_file():
+            sets = [faces(folder / side, work / f"faces-{side}") for side in (a, b)]
+            command("train", *sets, "-o", model, "--minutes", options.minutes[0])
+        columns = found.setdefault(name, {})
+        for title, choice in MIXTURES.items():
+            out = work / f"{name}-{title}.mp4"
+            recipe = ConvertRecipe(ranges=("0-60",), **choice)
+            done = ended(stages.convert(clip, model, out, recipe, choose("cpu"), 2))
+            measures = ended(stages.judge_conversion(done, model, work / f"{name}-{title}", truth, 2))
+            columns[title] = {key: getattr(measures, key) for key in MIXED}
+            record("mixing", found)
+        print(f"\n{name}\n")
+        table(("", *columns), [(key, *(f"{row[key]:.3f}" for row in columns.values())) for key in MIXED])
+
+
 def answers(_: argparse.Namespace, work: Path) -> None:
     """What the judge says of the known answers: what no swap can or need exceed."""
     found = {}
@@ -307,11 +352,21 @@ def hand(_: argparse.Namespace, work: Path) -> None:
     taught = learned.load(work / "model")
     assert taught is not None
     for name, network in (("bundled", learned.bundled()), ("taught", taught)):
-        values[name] = against_truth(network, target, SUITE / "occlusion-mask.mp4", found)
+        for how, over_time in ((name, False), (f"{name}, over time", True)):
+            values[how] = against_truth(network, target, SUITE / "occlusion-mask.mp4", found, over_time)
     values["milliseconds a frame"] = 1000 * seconds_a_frame(taught, target, found)
     table(
-        ("network", "intersection over union", "of a bare face taken for something else"),
-        [(name, f"{values[name]['iou']:.3f}", f"{values[name]['false']:.4f}") for name in ("bundled", "taught")],
+        ("network", "intersection over union", "of a bare face taken for something else", "flicker over the truth's"),
+        [
+            (
+                name,
+                f"{row['iou']:.3f}",
+                f"{row['false']:.4f}",
+                f"{row['flicker'] / row['true flicker']:.2f}x",
+            )
+            for name, row in values.items()
+            if isinstance(row, dict)
+        ],
     )
     print({name: round(value, 1) for name, value in values.items() if isinstance(value, float)})
     record("occlusion", values)
@@ -684,6 +739,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "suite": suite,
     "fit": fit,
     "answers": answers,
+    "mixing": mixing,
     "occlusion": hand,
     "mark": marked,
     "content": explicit,

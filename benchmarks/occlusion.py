@@ -27,6 +27,7 @@ from facedouble.geometry import invert
 from facedouble.learn import occlusion
 from facedouble.learn.occlusion import Occlusion
 from facedouble.media.reader import probe, read
+from facedouble.swap.steady import REACH, Glimpse, steady
 
 SEED = 1
 LEARNED_FROM = ("easy", "hard-light", "hard-pose")
@@ -54,20 +55,29 @@ def main() -> None:
     occlusion.save(network, options.out)
 
 
-def against_truth(network: Occlusion, clip: Path, mask: Path, faces: Faces) -> dict[str, float]:
-    """How well it finds what stands before the face (mask over 0.5), within the face, in a clip whose truth is known.
+def against_truth(
+    network: Occlusion, clip: Path, mask: Path, faces: Faces, over_time: bool = False
+) -> dict[str, float]:
+    """How well it finds what stands before the face (mask over 0.5), within the face, in a clip whose truth is known;
+    each frame by itself, or `over_time`, as a conversion does it.
 
     `iou` over all frames together, where something is before the face; `false` is what part of the face it takes for
-    something else in the frames where nothing is.
+    something else in the frames where nothing is. `flicker` and `true flicker`: the mean second difference over time of
+    the part of the face that is covered, as found and in truth.
     """
     both = either = wrong = bare = 0
-    for (face, found), truth in zip(_found(network, clip, faces), _pictures(mask, faces), strict=True):
+    shares: list[tuple[float, float]] = []
+    looks = _over_time(network, clip, faces) if over_time else _found(network, clip, faces)
+    for (face, found), truth in zip(looks, _pictures(mask, faces), strict=True):
         real = (truth[..., 0] > 127) & face
+        shares.append((found.sum() / face.sum(), real.sum() / face.sum()))
         if real.any():
             both, either = both + int((real & found).sum()), either + int((real | found).sum())
         else:
             wrong, bare = wrong + int(found.sum()), bare + int(face.sum())
-    return {"iou": both / max(either, 1), "false": wrong / max(bare, 1)}
+    flicker, true_flicker = (float(value) for value in np.abs(np.diff(np.array(shares), 2, axis=0)).mean(0))
+    quality = {"iou": both / max(either, 1), "false": wrong / max(bare, 1)}
+    return {**quality, "flicker": flicker, "true flicker": true_flicker}
 
 
 def false_alarms(network: Occlusion, clip: Path, faces: Faces) -> float:
@@ -104,6 +114,21 @@ def _found(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[NDArr
     for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True):
         face = face_mask(points, pixels.shape[1::-1]) > 127
         yield face, (spread_out(network, pixels, points) > 0.5) & face
+
+
+def _over_time(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """`_found`, where each frame also hears the ones before and after it."""
+    import cv2
+
+    size = probe(clip).size
+    seen = [
+        Glimpse.of(network, pixels, points) for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True)
+    ]
+    around: list[Glimpse | None] = [*[None] * REACH, *seen, *[None] * REACH]
+    for row, points in enumerate(faces.points):
+        face = face_mask(points, size) > 127
+        known = steady(around[row : row + 2 * REACH + 1])
+        yield face, (cv2.warpAffine(known.covered, invert(known.to_crop), size) > 0.5) & face
 
 
 def _pictures(clip: Path, faces: Faces) -> Iterable[NDArray[Any]]:

@@ -16,7 +16,7 @@ ORDER = [
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
-    "media": ["pixels", "tone", "reader", "pictures", "segments", "writer", "flow", "sound"],
+    "media": ["pixels", "tone", "reader", "pictures", "segments", "encoders", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": [
         "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "acting", "finder", "track", "search",
@@ -30,7 +30,7 @@ INSIDE = {
         "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
         "safety", "forecast", "health", "fit", "chart", "train",
     ],
-    "swap": ["predict", "colour", "blend", "fit", "face", "label"],
+    "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [
         "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
         "swapping", "verifying",

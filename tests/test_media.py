@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from facedouble.errors import InputError, OutputError
 from facedouble.footage import Clip, Frame, Mastering
 from facedouble.media import open_writer, probe, read, tone
+from facedouble.media.encoders import HARDWARE, SOFTWARE, choose
 from facedouble.media.reader import reduced
 from facedouble.media.writer import segment_frames
 from facedouble.project import output_errors
@@ -572,6 +573,29 @@ def test_stopped_pictures_are_not_made_again(tmp_path: Path) -> None:
             writer.write(frame)
     assert {file: file.stat().st_mtime_ns for file in made} == made
     assert [np.array_equal(a.pixels, b.pixels) for a, b in zip(read(clip), read(probe(out)), strict=True)] == [True] * 9
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_hardware_encoder_is_taken_where_one_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    clip = probe(make(tmp_path / "in.mp4", STEADY[:30]))
+    assert choose(codec, "software", clip) == (SOFTWARE[codec], "")
+    monkeypatch.setitem(HARDWARE, codec, ("no_such_encoder",))
+    for wanted, what in (("auto", "no hardware encoder"), ("no_such_encoder", "no_such_encoder")):
+        name, said = choose(codec, wanted, clip)
+        assert name == SOFTWARE[codec] and said.startswith(f"{what} opens on this machine for {codec}, 96 x 80")
+    # An encoder that is here stands for a chip's own: it must open with the clip's size and depth, and make the film.
+    monkeypatch.setitem(HARDWARE, codec, ("no_such_encoder", "mpeg4"))
+    assert choose(codec, "auto", clip)[0] == "mpeg4" == choose(codec, "mpeg4", clip)[0]
+    with open_writer(tmp_path / "out.mkv", clip, codec, encoder="mpeg4") as writer:
+        for frame in read(clip):
+            writer.write(frame)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    assert [frame.pts for frame in read(probe(tmp_path / "out.mkv"))] == [40 * index for index in range(30)]  # ms
+    with pytest.raises(InputError, match=rf"no encoder for {codec} known here\. Choose auto, software, or one of"):
+        choose(codec, "vp9_vaapi", clip)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")

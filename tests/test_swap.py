@@ -8,26 +8,31 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, ContentError, InputError
 from facedouble.events import Progress
 from facedouble.find.mask import cover_mask
+from facedouble.footage import Frame
 from facedouble.geometry import FACE_OVAL, LEFT_BROW, RIGHT_BROW, align
 from facedouble.media.reader import probe, read
 from facedouble.provenance import credential, ledger, xmp
 from facedouble.provenance.content import ContentCheck
 from facedouble.recipes import ConvertRecipe
-from facedouble.swap.blend import multiband, plain
-from facedouble.swap.colour import match_skin
+from facedouble.stages.conversion import _windows
+from facedouble.swap.blend import BLENDS, multiband, plain, poisson
+from facedouble.swap.colour import METHODS, match_skin
 from facedouble.swap.face import Swapper, _into_region, _region
 from facedouble.swap.label import Label
+from facedouble.swap.steady import Glimpse, steady
 from support import CPU, backdrop, pictures, run, write_clip
 
 
@@ -58,6 +63,110 @@ def test_colour_moves_skin_alone() -> None:
     matched = match_skin(face, plate, skin, skin)
     np.testing.assert_array_equal(matched[:, 20:], face[:, 20:])
     np.testing.assert_allclose(matched[:, :20].mean((0, 1)), plate[:, :20].mean((0, 1)), atol=0.01)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_colour_method_moves_skin_to_the_plate_and_nothing_else(method: str) -> None:
+    rng = np.random.default_rng(3)
+    grain = 0.03 * rng.random((60, 80, 3))
+    face = (np.array([0.55, 0.4, 0.35]) + grain).astype(np.float32)
+    shade = np.linspace(0.85, 1.15, 80)[None, :, None]  # A is lit from the right, B from nowhere
+    plate = ((np.array([0.6, 0.42, 0.3]) + 0.03 * rng.random((60, 80, 3))) * shade).astype(np.float32)
+    skin = np.zeros((60, 80), np.float32)
+    skin[:40] = 1
+    matched = match_skin(face, plate, skin, skin, method)
+    np.testing.assert_array_equal(matched[40:], face[40:])
+    np.testing.assert_allclose(matched[:40].mean((0, 1)), plate[:40].mean((0, 1)), atol=0.02)
+    slope = matched[:40, -20:].mean() - matched[:40, :20].mean()
+    if method == "light":
+        assert slope > 0.6 * (plate[:40, -20:].mean() - plate[:40, :20].mean())
+        fine = matched[:40, :, 1] - cv2.GaussianBlur(matched[:40, :, 1], (0, 0), 4)
+        assert np.corrcoef(fine.ravel(), grain[:40, :, 1].ravel())[0, 1] > 0.7  # and has its own detail
+    else:
+        assert abs(slope) < 0.02
+
+
+def test_covariance_is_carried_by_mkl_alone() -> None:
+    rng = np.random.default_rng(4)
+    one = rng.normal(size=(50, 50, 3)) * 0.02
+    face = (0.5 + one).astype(np.float32)
+    plate = (0.5 + one @ np.array([[1, 0.3, 0], [0.3, 1, 0], [0, 0, 1]])).astype(np.float32)
+    skin = np.ones((50, 50), np.float32)
+
+    def away(method: str) -> float:
+        matched = match_skin(face, plate, skin, skin, method)
+        lab = [cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3) for part in (matched, plate)]
+        return float(np.abs(np.cov(lab[0].T) - np.cov(lab[1].T)).max())
+
+    assert away("mkl") < 0.35 * away("reinhard")
+
+
+@pytest.mark.parametrize("blend", sorted(BLENDS))
+def test_a_face_that_is_the_plate_changes_nothing(blend: str) -> None:
+    rng = np.random.default_rng(5)
+    plate = cv2.GaussianBlur(rng.random((80, 64, 3), np.float32), (0, 0), 3)
+    alpha = np.zeros((80, 64), np.float32)
+    alpha[20:80, 10:50] = 1  # as far as the frame's lower edge
+    alpha = cv2.GaussianBlur(alpha, (0, 0), 3, borderType=cv2.BORDER_REPLICATE)
+    alpha[alpha < 0.01] = 0
+    mixed = BLENDS[blend](plate, plate, alpha)
+    np.testing.assert_allclose(mixed, plate, atol=2.1 / 255)
+    np.testing.assert_array_equal(mixed[alpha == 0], plate[alpha == 0])
+
+
+def test_poisson_takes_the_colour_from_around() -> None:
+    rng = np.random.default_rng(6)
+    detail = cv2.GaussianBlur(rng.random((96, 96, 3), np.float32), (0, 0), 1)
+    plate = np.full((96, 96, 3), 0.4, np.float32)
+    alpha = np.zeros((96, 96), np.float32)
+    alpha[20:76, 20:76] = 1
+    mixed = poisson(0.3 + 0.2 * detail, plate, alpha)
+    inside = mixed[26:70, 26:70]
+    assert abs(float(inside.mean()) - 0.4) < 0.02
+    assert np.corrcoef((inside - inside.mean()).ravel(), detail[26:70, 26:70].ravel())[0, 1] > 0.9
+
+
+def hand(index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A grey picture of something that moves over a patterned face, and where it is."""
+    y, x = np.mgrid[:128, :128].astype(np.float32)
+    left = 20 + 5 * index
+    there = ((x > left) & (x < left + 45) & (y > 30) & (y < 100)).astype(np.float32)
+    face, thing = 120 + 30 * np.sin(x / 6) * np.cos(y / 7), 60 + 25 * np.sin((x - left) / 3) * np.cos(y / 4)
+    return np.where(there > 0, thing, face).astype(np.uint8), there
+
+
+def test_masks_of_what_moves_agree_over_time() -> None:
+    """Each frame alone misses other parts of the mask; the thing moves 5 px a frame."""
+    rng = np.random.default_rng(7)
+    shown = [hand(index) for index in range(9)]
+    holes = [cv2.GaussianBlur(rng.random((128, 128), np.float32), (0, 0), 6) for _ in shown]
+    doubted = [
+        Glimpse(there * (hole > np.quantile(hole, 0.3)), np.eye(2, 3), grey)
+        for (grey, there), hole in zip(shown, holes, strict=True)
+    ]
+    together = [steady(doubted[index - 2 : index + 3]).covered for index in range(2, 7)]
+    alone = [glimpse.covered for glimpse in doubted[2:7]]
+    truth = [there for _, there in shown[2:7]]
+
+    def iou(found: list[NDArray[np.float32]]) -> float:
+        both = sum(((mask > 0.5) & (real > 0.5)).sum() for mask, real in zip(found, truth, strict=True))
+        return float(both / sum(((mask > 0.5) | (real > 0.5)).sum() for mask, real in zip(found, truth, strict=True)))
+
+    assert iou(together) > iou(alone) + 0.05
+    lone = steady([None, None, doubted[3], None, None])
+    np.testing.assert_allclose(lone.covered, doubted[3].covered, atol=1e-6)
+
+
+@pytest.mark.parametrize("begin", [0, 3, 6])
+def test_a_late_begin_knows_the_frames_before_it(begin: int) -> None:
+    def looked(start: int) -> Generator[tuple[Frame, dict[tuple[int, int], Glimpse]], None, None]:
+        for index in range(start, 8):
+            yield Frame(index, index, np.zeros((1, 1, 3), np.uint8)), {}
+
+    windows = list(_windows(looked(max(0, begin - 2)), begin))
+    seen = [[None if place is None else place[0].index for place in window] for window in windows]
+    whole = [[index if 0 <= index < 8 else None for index in range(middle - 2, middle + 3)] for middle in range(8)]
+    assert seen == whole[begin:]
 
 
 def test_too_little_skin_changes_nothing() -> None:

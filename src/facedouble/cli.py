@@ -436,10 +436,13 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
 
 def _mixing_options(group: Any) -> None:
     group.add_argument(
-        "--colour", default="reinhard", choices=["reinhard", "none"],
-        help="how the face's skin is brought to the plate's colour (default: %(default)s)",
+        "--colour", default="reinhard", choices=["reinhard", "mkl", "histogram", "light", "none"],
+        help="how the face's skin is brought to the plate's: by mean and spread, covariance, whole distribution, or "
+        "with the plate's shading (default: %(default)s)",
     )  # fmt: skip
-    group.add_argument("--blend", default="multiband", choices=["multiband", "plain"], help="default: %(default)s")
+    group.add_argument(
+        "--blend", default="multiband", choices=["multiband", "poisson", "plain"], help="default: %(default)s"
+    )
     group.add_argument(
         "--occlusion", default="keep", choices=["keep", "cover"],
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
@@ -471,6 +474,11 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--crf", type=int, metavar="N", help="encoder quality, lower is better (default: visually lossless)"
     )
+    group.add_argument(
+        "--encoder", default="software", metavar="NAME",
+        help="software; auto: the machine's own chip, where one opens; or one by FFmpeg's name, such as h264_nvenc "
+        "(default: %(default)s)",
+    )  # fmt: skip
     _mixing_options(group)
     group.add_argument(
         "--label", default="none", nargs="?", const="whole", choices=["none", "start", "whole"],

@@ -139,7 +139,7 @@ def _extract_recipe(options: argparse.Namespace) -> Any:
 def _convert_recipe(options: argparse.Namespace) -> Any:
     from .recipes import ConvertRecipe
 
-    names = ("codec", "crf", *_MIXING, "face_px", "label", "checkpoint")
+    names = ("codec", "crf", "encoder", *_MIXING, "face_px", "label", "checkpoint")
     chosen = {name: getattr(options, name) for name in names}
     return ConvertRecipe(**chosen, ranges=tuple(getattr(options, "ranges", ())))
 

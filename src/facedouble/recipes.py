@@ -10,6 +10,9 @@ from .errors import InputError
 from .faces import SAME_PERSON
 from .footage import parse_range
 
+COLOURS = ("reinhard", "mkl", "histogram", "light", "none")
+BLENDS = ("multiband", "poisson", "plain")
+
 MINIMUM_FACES = 30
 """of each side, that training needs"""
 
@@ -194,9 +197,9 @@ class ConvertRecipe(Recipe):
     crf: int | None = None
     """the encoder's constant rate factor; None is visually lossless"""
     colour: str = "reinhard"
-    """how the face's colour is brought to the plate's, on skin: reinhard (mean and spread in CIELAB) or none"""
+    """how the face's colour is brought to the plate's, on skin: see swap.colour, or none"""
     blend: str = "multiband"
-    """multiband or plain"""
+    """see swap.blend"""
     occlusion: str = "keep"
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     fit: str = "sharpen"
@@ -208,6 +211,8 @@ class ConvertRecipe(Recipe):
     """the plate's grain on the new face: keep or none"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
+    encoder: str = "software"
+    """software; auto, the machine's own where it has one; or FFmpeg's name of one"""
     ranges: tuple[str, ...] = ()
     """stretches of the clip where faces are replaced, see footage.parse_range; none: all of it"""
     checkpoint: str = "newest"
@@ -216,8 +221,8 @@ class ConvertRecipe(Recipe):
     def __post_init__(self) -> None:
         _check(self.codec in ("h264", "h265", "ffv1"), f"codec {self.codec!r}: expected h264, h265 or ffv1")
         _check(self.crf is None or 0 <= self.crf <= 51, f"crf {self.crf}: expected 0 to 51")
-        _check(self.colour in ("reinhard", "none"), f"colour {self.colour!r}: expected reinhard or none")
-        _check(self.blend in ("multiband", "plain"), f"blend {self.blend!r}: expected multiband or plain")
+        _check(self.colour in COLOURS, f"colour {self.colour!r}: expected {', '.join(COLOURS)}")
+        _check(self.blend in BLENDS, f"blend {self.blend!r}: expected {', '.join(BLENDS)}")
         _check(self.occlusion in ("keep", "cover"), f"occlusion {self.occlusion!r}: expected keep or cover")
         _check(self.fit in ("sharpen", "reduce", "none"), f"fit {self.fit!r}: expected sharpen, reduce or none")
         _check(32 <= self.face_px <= 4096, f"face {self.face_px} px: expected 32 to 4096 px")

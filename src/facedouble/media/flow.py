@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def ordered_map(source: Iterable[T], work: Callable[[T], U], workers: int = 2, ahead: int = 8) -> Iterator[U]:
+def ordered_map(
+    source: Iterable[T], work: Callable[[T], U], workers: int = 2, ahead: int = 8
+) -> Generator[U, None, None]:
     """Yield `work(item)` for each item of `source`, in order, while `workers` threads work ahead of the caller.
 
     `source` is iterated in a thread of its own. At most `ahead` items are in flight: drawn from the source and not yet
@@ -27,7 +29,7 @@ def ordered_map(source: Iterable[T], work: Callable[[T], U], workers: int = 2, a
     return _ordered_map(source, work, workers, ahead)
 
 
-def _ordered_map(source: Iterable[T], work: Callable[[T], U], workers: int, ahead: int) -> Iterator[U]:
+def _ordered_map(source: Iterable[T], work: Callable[[T], U], workers: int, ahead: int) -> Generator[U, None, None]:
     slots = threading.Semaphore(ahead)
     stopped = threading.Event()
     line: queue.SimpleQueue[Future[U] | None] = queue.SimpleQueue()  # in source order; None is the end

@@ -74,8 +74,8 @@ def has_sites(name: str) -> bool:
     """Whether each plane of the format is a grid of whole samples, so that `sites` can show it as an array."""
     form = av.VideoFormat(name, 16, 16)
     parts = form.components
-    if form.has_palette or form.is_bit_stream or form.is_big_endian:
-        return False
+    if not parts or form.has_palette or form.is_bit_stream or form.is_big_endian:
+        return False  # no parts: a picture in a chip's own memory
     if any(part.plane for part in parts):
         return all(len({part.width for part in parts if part.plane == plane}) < 2 for plane in range(4))
     sample_bits = 8 if max(part.bits for part in parts) <= 8 else 16

@@ -17,27 +17,31 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
-from ..footage import Clip, Colour, Frame, Mastering
+from ..footage import Clip, Frame
+from .encoders import SOFTWARE, gop_frames, settings
 from .pictures import Box, PictureWriter
-from .pixels import FULL, LIMITED, converted, from_rgb, has_sites, labelled, layout, nearest_format, relabelled, sites
+from .pixels import converted, from_rgb, labelled, relabelled, sites
 from .reader import open_file
 from .segments import Segment, finished, packets
 from .tone import stored
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-_ENCODERS = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}
-_CRF = {"h264": 14, "h265": 16}  # visually lossless: the swapped face was encoded once already
 _MARGIN = 16  # px around a box that chroma filters may look at
 
 
 def open_writer(
-    path: Path, like: Clip, codec: str = "h264", crf: int | None = None, keep: Path | None = None
+    path: Path,
+    like: Clip,
+    codec: str = "h264",
+    crf: int | None = None,
+    keep: Path | None = None,
+    encoder: str | None = None,
 ) -> Writer | PictureWriter:
     """The writer that suits `path`: a PictureWriter where it has no suffix (a folder), else a Writer. Both say in
     `begin` which frame they want first: those before it are there from a run that was stopped."""
     if is_folder(path, like):
         return PictureWriter(path, like)
-    return Writer(path, like, codec, crf, keep)
+    return Writer(path, like, codec, crf, keep, encoder)
 
 
 def is_folder(path: Path, like: Clip) -> bool:
@@ -51,7 +55,7 @@ def check_output(path: Path, like: Clip, codec: str) -> None:
         return
     if path.suffix.lower() not in _CONTAINERS:
         raise InputError(f"{path}: cannot be written as '{path.suffix}'. Name it .mp4, .mov or .mkv.")
-    if codec not in _ENCODERS:
+    if codec not in SOFTWARE:
         raise InputError(f"{path}: there is no codec '{codec}'. Choose h264, h265 or ffv1.")
     if codec == "ffv1" and path.suffix.lower() != ".mkv":
         raise InputError(f"{path}: ffv1 goes into Matroska only. Name the file .mkv.")
@@ -80,19 +84,26 @@ class Writer:
     and h265 its mastering metadata. Interlacing flags are not carried over; FFV1 tells a pixel aspect other than 1 in
     its frames alone, where players find it and `probe` does not.
 
-    codec: h264 (crf 14 unless said), h265 (crf 16) or ffv1 (lossless, .mkv only).
+    codec: h264 (crf 14 unless said), h265 (crf 16) or ffv1 (lossless, .mkv only); `encoder`: of `choose`, None in
+    software.
     Raises InputError for another container or codec, OutputError where the container cannot carry a sound track,
     OSError with its errno where writing fails (disk full).
     """
 
     def __init__(
-        self, path: Path, like: Clip, codec: str = "h264", crf: int | None = None, keep: Path | None = None
+        self,
+        path: Path,
+        like: Clip,
+        codec: str = "h264",
+        crf: int | None = None,
+        keep: Path | None = None,
+        encoder: str | None = None,
     ) -> None:
         check_output(path, like, codec)
-        self._path, self._like, self._codec, self._crf = path, like, codec, crf
+        self._path, self._like, self._codec = path, like, codec
         self._scaler, self._store_scaler = VideoReformatter(), VideoReformatter()
-        self._options, self._format = self._chosen()
-        self._colour = _stored_colour(like, layout(self._format).is_rgb)
+        self._settings = settings(encoder or SOFTWARE[codec], codec, crf, like)
+        self._format, self._colour = self._settings.pixel_format, self._settings.colour
         self._segment: tuple[Segment, Any] | None = None
         with ExitStack() as stack:
             self._sound = stack.enter_context(open_file(like.path)) if like.audio_tracks else None
@@ -183,39 +194,13 @@ class Writer:
             inside = target[rows, columns]
             np.copyto(inside, now, where=was != now)
 
-    def _chosen(self) -> tuple[dict[str, str], str]:
-        """Options of the encoder, and the pixel format to store."""
-        like, codec = self._like, self._codec
-        options = {"h264": {"preset": "veryfast"}, "h265": {"preset": "superfast", "x265-params": "log-level=none"}}
-        chosen = options.get(codec, {"level": "3", "slicecrc": "1"})
-        if codec in _CRF:
-            chosen["crf"] = str(_CRF[codec] if self._crf is None else self._crf)
-        chosen |= _mastering_options(codec, like.mastering, chosen)
-        source = layout(like.pixel_format)
-        offered = [form.name for form in av.Codec(_ENCODERS[codec], "w").video_formats]
-        offered = [name for name in offered if has_sites(name) and (codec == "ffv1" or not layout(name).is_rgb)]
-        odd = codec != "ffv1" and any(side % 2 for side in like.size)
-        wanted = "yuv420p10le" if source.bits > 8 else "yuv420p"
-        form = nearest_format(wanted if source.is_rgb and codec != "ffv1" else like.pixel_format, offered, odd)
-        return chosen, form
-
     def _encoder(self) -> Any:
         """A fresh encoder: its first picture is a key frame that nothing before it is needed for."""
-        context = av.CodecContext.create(_ENCODERS[self._codec], "w")
-        context.options = dict(self._options)
-        self._describe(context)
+        context = av.CodecContext.create(self._settings.encoder, "w")
+        context.options = dict(self._settings.options)
+        self._settings.describe(context, self._like)
         context.flags |= av.codec.context.Flags.global_header  # as the containers have it: once, not in each segment
         return context
-
-    def _describe(self, context: Any) -> None:
-        like = self._like
-        context.width, context.height = like.size
-        context.pix_fmt, context.framerate = self._format, like.rate
-        context.time_base = Fraction(1, like.time_base.denominator)
-        context.sample_aspect_ratio = like.sample_aspect
-        context.gop_size = 1 if self._codec == "ffv1" else _gop_frames(like)
-        context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
-        context.colorspace, context.color_range = self._colour.matrix, self._colour.range
 
     def _opened(self) -> Any:
         return av.open(
@@ -231,8 +216,10 @@ class Writer:
 
     def _video_stream(self) -> Any:
         """The file's track; its encoder makes the header alone."""
-        stream = self._output.add_stream(_ENCODERS[self._codec], rate=self._like.rate, options=dict(self._options))
-        self._describe(stream.codec_context)
+        stream = self._output.add_stream(
+            self._settings.encoder, rate=self._like.rate, options=dict(self._settings.options)
+        )
+        self._settings.describe(stream.codec_context, self._like)
         stream.time_base = stream.codec_context.time_base
         if self._codec == "h265" and self._path.suffix.lower() != ".mkv":
             stream.codec_context.codec_tag = "hvc1"  # Apple's players know no hev1
@@ -325,29 +312,6 @@ def _options(path: Path, like: Clip, tracks: Any) -> dict[str, str]:
     }
 
 
-def _mastering_options(codec: str, mastering: Mastering, options: dict[str, str]) -> dict[str, str]:
-    """The encoder's private options with what an HDR clip says of its making; FFV1 has no place for it."""
-    key = {"h264": "x264-params", "h265": "x265-params"}.get(codec)
-    said = [options[key]] if key in options else []
-    if mastering.display:
-        rx, ry, gx, gy, bx, by, wx, wy, least, most = mastering.display
-        name = "mastering-display" if codec == "h264" else "master-display"
-        said.append(f"{name}=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})")
-    if mastering.light:
-        said.append(f"{'cll' if codec == 'h264' else 'max-cll'}={mastering.light[0]},{mastering.light[1]}")
-    return {key: ":".join(said)} if key and said else {}
-
-
-def _stored_colour(like: Clip, stored_rgb: bool) -> Colour:
-    """The colour tags of the output: those of `like`, completed where RGB is stored as YUV."""
-    colour = like.colour
-    if stored_rgb:
-        return Colour(colour.primaries, colour.transfer, 0, FULL)
-    if not layout(like.pixel_format).is_rgb:
-        return colour
-    return Colour(colour.primaries, colour.transfer, 1 if min(like.size) >= 720 else 6, LIMITED)
-
-
 def _duration(like: Clip, index: int) -> int:
     """How long frame `index` is shown, in units of time_base; the last as long as the one before it."""
     if like.count < 2:
@@ -356,11 +320,7 @@ def _duration(like: Clip, index: int) -> int:
     return int(like.pts[index + 1] - like.pts[index])
 
 
-def _gop_frames(like: Clip) -> int:
-    return max(1, min(250, round(2 * like.rate)))
-
-
 def segment_frames(like: Clip) -> int:
     """How many frames a segment has: two groups of pictures, some four seconds, so that hardly a key frame is one the
     encoder would not have made anyway."""
-    return 2 * _gop_frames(like)
+    return 2 * gop_frames(like)

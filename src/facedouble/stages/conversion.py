@@ -6,8 +6,11 @@ import datetime as dt
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +29,7 @@ from ..learn.checkpoint import Trained
 from ..learn.model import SIDES, Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
+from ..media.encoders import choose
 from ..media.flow import ordered_map
 from ..media.reader import frame_at, probe, read, reduced
 from ..media.writer import check_output, encoder_version, is_folder, open_writer
@@ -36,6 +40,7 @@ from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
 from ..swap.face import Box, Swapper
 from ..swap.label import START_S, Label, around
+from ..swap.steady import REACH, Glimpse, steady
 from .casting import Role, cast
 from .layers import FACE, MASK, LayerFolder
 from .work import refuse_explicit, work_folder
@@ -129,6 +134,11 @@ def convert(
     for folder, option in ((out if is_folder(out, clip) else None, "-o"), (layers, "--layers")):
         if folder is not None and folder.exists():
             raise InputError(f"{folder}: exists already. Choose another {option}, or delete it.")
+    encoder = None
+    if not is_folder(out, clip):
+        encoder, said = choose(recipe.codec, recipe.encoder, clip)
+        if said:
+            yield Note(said)
     check = ContentCheck()
     refuse_explicit(check, clip, clip_path.name)
     work = out.with_name(f".{out.name}.part")
@@ -147,17 +157,16 @@ def convert(
     # Frames are worked on side by side, so each needs but one thread.
     torch.set_num_threads(1 if device.name == "cpu" else device.threads)
     made = work / "made"
-    yield from work_folder(made, stamp(clip, parts, recipe))
+    yield from work_folder(made, {**stamp(clip, parts, recipe), "encoder": f"{encoder_version()} {encoder}"})
     encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
     try:
         with output_errors(out):
             kept = None if layers is None else LayerFolder(made / "layers", clip)
-            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments") as writer:
+            with open_writer(encoding, clip, recipe.codec, recipe.crf, made / "segments", encoder) as writer:
                 begin = writer.begin if kept is None else min(writer.begin, kept.begin)
                 if begin:
                     yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
-                work_on = worker(clip, swappers, recipe, kept)
-                for frame, pixels, box in ordered_map(read(clip, begin), work_on, workers, ahead=2 * workers + 2):
+                for frame, pixels, box in worked(clip, swappers, recipe, begin, workers, kept):
                     if frame.index >= writer.begin:
                         writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
@@ -215,31 +224,62 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
             weights.update(opened.skin.ratio.tobytes())
         shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
         models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
-    tools = {"tool": __version__, "encoder": encoder_version()}
-    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, **tools}
+    return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}
 
 
-def worker(
+@dataclass(frozen=True, eq=False)
+class Swap:
+    """One face of one frame that is to be replaced."""
+
+    swapper: Swapper
+    points: NDArray[np.float32]
+    acting: NDArray[np.float32]
+    who: tuple[int, int]
+    """the same for one face from frame to frame: which of the parts, and its track"""
+
+
+Looked = tuple[Frame, dict[tuple[int, int], Glimpse]]
+
+
+def worked(
     clip: Clip,
     swappers: Sequence[tuple[Swapper, Faces]],
     recipe: ConvertRecipe,
+    begin: int,
+    workers: int,
     layers: LayerFolder | None = None,
-) -> Callable[[Frame], tuple[Frame, NDArray[Any] | None, Box | None]]:
-    """What is done with each frame: the frame, its new pixels and the box these are new in, None where nothing is. Its
-    layers are written on the way."""
-    swaps: dict[int, list[tuple[Swapper, NDArray[np.float32], NDArray[np.float32]]]] = {}
-    for swapper, faces in swappers:
-        for frame, points, acting in zip(faces.frame.tolist(), faces.points, faces.acting(), strict=True):
-            swaps.setdefault(frame, []).append((swapper, points, acting))
+) -> Iterator[tuple[Frame, NDArray[Any] | None, Box | None]]:
+    """The frames from `begin` on, each with its new pixels and the box these are new in, None where nothing is. The
+    layers are written on the way.
+
+    In two lines: one looks what stands before each face, some frames ahead of the other, which then knows the frames
+    after its own. A late begin gives just what a begin at 0 does.
+    """
+    swaps: dict[int, list[Swap]] = {}
+    for number, (swapper, faces) in enumerate(swappers):
+        acting = faces.acting()
+        for row, frame in enumerate(faces.frame.tolist()):
+            who = (number, int(faces.track[row]))
+            swaps.setdefault(frame, []).append(Swap(swapper, faces.points[row], acting[row], who))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
-    def work(frame: Frame) -> tuple[Frame, NDArray[Any] | None, Box | None]:
+    def look(frame: Frame) -> Looked:
+        seen = {swap.who: swap.swapper.glimpse(frame.pixels, swap.points) for swap in swaps.get(frame.index, ())}
+        return frame, {who: glimpse for who, glimpse in seen.items() if glimpse is not None}
+
+    def work(window: Sequence[Looked | None]) -> tuple[Frame, NDArray[Any] | None, Box | None]:
+        middle = window[REACH]
+        assert middle is not None
+        frame, before = middle
         pixels: NDArray[Any] | None = None
         box: Box | None = None
         laid = []
-        for swapper, points, acting in swaps.get(frame.index, ()):
-            pixels, layer = swapper(frame.pixels if pixels is None else pixels, points, acting)
+        for swap in swaps.get(frame.index, ()):
+            glimpses = [None if looked is None else looked[1].get(swap.who) for looked in window]
+            known = steady(glimpses) if swap.who in before else None
+            plate = frame.pixels if pixels is None else pixels
+            pixels, layer = swap.swapper(plate, swap.points, swap.acting, known)
             if layer is not None:
                 laid.append(layer)
                 box = around(box, layer.box)
@@ -250,7 +290,20 @@ def worker(
             box = around(box, label.box)
         return frame, pixels, box
 
-    return work
+    ahead = 2 * workers + 2
+    looked = ordered_map(read(clip, max(0, begin - REACH)), look, workers, ahead)
+    return ordered_map(_windows(looked, begin), work, workers, ahead)
+
+
+def _windows(looked: Generator[Looked, None, None], begin: int) -> Iterator[Sequence[Looked | None]]:
+    """Each frame from `begin` on with the REACH before and after it, None beyond the ends."""
+    window: deque[Looked | None] = deque([None] * (2 * REACH + 1), 2 * REACH + 1)
+    with closing(looked):
+        for following in chain(looked, [None] * REACH):
+            window.append(following)
+            middle = window[REACH]
+            if middle is not None and middle[0].index >= begin:
+                yield list(window)
 
 
 def sign(

@@ -1,42 +1,116 @@
-"""The face's colour brought to the plate's, on skin alone."""
+"""The face's colour brought to the plate's, on skin alone. All in CIELAB."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_SKIN = 50.0
+# Beyond these bounds the two skins differ by light and shadow rather than by tone.
+_GAINS = (0.7, 1.4)
+_ENOUGH_PX = 128
+"""side of the region of skin from which on pixels are left out of the measuring"""
+_SHADING = 0.12
+"""part of the region's width over which light is one shade"""
+
+Array = NDArray[Any]
 
 
 def match_skin(
-    face: NDArray[Any], plate: NDArray[Any], skin_of_face: NDArray[Any], skin_of_plate: NDArray[Any]
+    face: Array, plate: Array, skin_of_face: Array, skin_of_plate: Array, method: str = "reinhard"
 ) -> NDArray[np.float32]:
-    """`face` (H, W, 3) 0..1 with mean and spread of its skin brought to those of the plate's, in CIELAB.
+    """`face` (H, W, 3) 0..1 with its skin brought to that of the plate by one of METHODS.
 
     Skins are weights (H, W) 0..1. The change fades out with `skin_of_face`: eyes, brows, lips and hair keep their
-    colour.
-    Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001, in CIELAB. Where there is hardly
-    any
-    skin to measure (under 50 px) the face comes back as it was.
+    colour. Where there is hardly any skin to measure (under 50 px) the face comes back as it was.
     """
     import cv2
 
     if min(float(skin_of_face.sum()), float(skin_of_plate.sum())) < _LEAST_SKIN:
         return np.asarray(face, np.float32)
-    lab = cv2.cvtColor(np.asarray(face, np.float32), cv2.COLOR_RGB2LAB)
-    mean, spread = _statistics(lab, skin_of_face)
-    wanted, wanted_spread = _statistics(cv2.cvtColor(np.asarray(plate, np.float32), cv2.COLOR_RGB2LAB), skin_of_plate)
-    # Beyond these bounds the two skins differ by light and shadow rather than by tone.
-    gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), 0.7, 1.4)
-    matched = cv2.cvtColor(((lab - mean) * gain + wanted).astype(np.float32), cv2.COLOR_LAB2RGB)
-    weight = skin_of_face[..., None]
-    return np.asarray(np.clip(face + weight * (matched - face), 0, 1), np.float32)
+    rows, columns = (np.flatnonzero(skin_of_face.any(axis)) for axis in (1, 0))
+    there = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    face = np.asarray(face, np.float32)
+    lab = cv2.cvtColor(np.ascontiguousarray(face[there]), cv2.COLOR_RGB2LAB)
+    # A face has far more pixels than a mean or a spread needs; every n-th of them has the same distribution.
+    step = max(1, min(lab.shape[:2]) // _ENOUGH_PX)
+    sparse = slice(None, None, step), slice(None, None, step)
+    wanted = cv2.cvtColor(np.ascontiguousarray(plate[there][sparse], np.float32), cv2.COLOR_RGB2LAB)
+    weights = (skin[there][sparse] for skin in (skin_of_face, skin_of_plate))
+    toned = METHODS[method](lab, step, wanted, *weights)
+    matched = cv2.cvtColor(np.asarray(toned, np.float32), cv2.COLOR_LAB2RGB)
+    result = face.copy()
+    result[there] += skin_of_face[there][..., None] * (matched - face[there])
+    return np.asarray(np.clip(result, 0, 1), np.float32)
 
 
-def _statistics(lab: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    total = float(weight.sum())
-    mean = (lab * weight[..., None]).sum((0, 1)) / total
-    spread = np.sqrt((((lab - mean) ** 2) * weight[..., None]).sum((0, 1)) / total)
-    return mean.astype(np.float32), spread.astype(np.float32)
+# Of each method: the face (H, W, 3), and of every step-th pixel the plate (h, w, 3) and both weights (h, w).
+
+
+def reinhard(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
+    """Mean and spread of each channel (Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001)."""
+    mean, covariance = _statistics(lab[::step, ::step], skin_of_face)
+    wanted, wanted_covariance = _statistics(plate, skin_of_plate)
+    spread, wanted_spread = (np.sqrt(np.maximum(np.diag(part), 0)) for part in (covariance, wanted_covariance))
+    gain = np.clip(wanted_spread / np.maximum(spread, 1e-3), *_GAINS)
+    return np.asarray(lab * np.float32(gain) + np.float32(wanted - gain * mean))
+
+
+def mkl(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
+    """Mean and covariance of the three channels together, by the map that moves colours least (Pitié, Kokaram, "The
+    linear Monge-Kantorovitch linear colour mapping", CVMP 2007)."""
+    mean, covariance = _statistics(lab[::step, ::step], skin_of_face)
+    wanted, wanted_covariance = _statistics(plate, skin_of_plate)
+    root, back = _power(covariance, 0.5), _power(covariance, -0.5)
+    values, vectors = np.linalg.eigh(back @ _power(root @ wanted_covariance @ root, 0.5) @ back)
+    linear = (vectors * np.clip(values, *_GAINS)) @ vectors.T
+    return np.asarray(lab @ np.float32(linear) + np.float32(wanted - mean @ linear))
+
+
+def histogram(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
+    """Each channel's whole distribution (Gonzalez, Woods, "Digital Image Processing", 3.3.2)."""
+    from skimage.exposure import match_histograms
+
+    sparse = lab[::step, ::step][skin_of_face > 0.5]
+    toned = match_histograms(sparse, plate[skin_of_plate > 0.5], channel_axis=-1)
+    channels = []
+    for channel in range(3):
+        values, first = np.unique(sparse[:, channel], return_index=True)
+        channels.append(np.interp(lab[..., channel], values, toned[first, channel]))
+    return np.stack(channels, -1)
+
+
+def light(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
+    """A's shading with B's detail: the coarse part of the lightness is the plate's, the fine part the face's; the two
+    colour channels by mean and spread. Retinex's split of light and surface (Land, McCann, JOSA 61(1), 1971)."""
+    import cv2
+
+    toned = reinhard(lab, step, plate, skin_of_face, skin_of_plate)
+    sigma = _SHADING * plate.shape[1]
+    both = np.asarray(skin_of_face * skin_of_plate, np.float32)
+    away = np.asarray((plate[..., 0] - toned[::step, ::step, 0]) * both, np.float32)
+    reach = np.maximum(cv2.GaussianBlur(both, (0, 0), sigma), 1e-3)
+    toned[..., 0] += cv2.resize(cv2.GaussianBlur(away, (0, 0), sigma) / reach, toned.shape[1::-1])
+    return toned
+
+
+METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {
+    "reinhard": reinhard, "mkl": mkl, "histogram": histogram, "light": light,
+}  # fmt: skip
+
+
+def _statistics(lab: Array, weight: Array) -> tuple[Array, Array]:
+    """Mean (3,) and covariance (3, 3)."""
+    weight = weight / float(weight.sum())
+    mean = (lab * weight[..., None]).sum((0, 1))
+    away = lab - mean
+    return mean, np.einsum("hwi,hwj->ij", away * weight[..., None], away)
+
+
+def _power(covariance: Array, power: float) -> Array:
+    """Of a symmetric matrix; what is hardly there counts as a thousandth of a CIELAB unit."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.maximum(values, 1e-6) ** power) @ vectors.T)

@@ -21,8 +21,10 @@ from .blend import BLENDS, plain
 from .colour import match_skin
 from .fit import Drawn, Fit
 from .predict import predict
+from .steady import Glimpse
 
 Box = tuple[int, int, int, int]
+_SOFT_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +66,26 @@ class Swapper:
         return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain))
 
     def __call__(
-        self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
+        self,
+        pixels: NDArray[Any],
+        points: NDArray[np.float32],
+        acting: NDArray[np.float32],
+        before: Glimpse | None = None,
     ) -> tuple[NDArray[Any], Layer | None]:
         """The frame (H, W, 3), of the same type, with the face at landmarks (478, 2) that does `acting` (54,)
-        replaced, and what was laid over it; None where the face lies outside the frame."""
+        replaced, and what was laid over it; None where the face lies outside the frame.
+
+        `before` is what stands before the face, where more is known of it than this frame alone tells.
+        """
         drawn, alpha, box = self.drawn(pixels, points, acting)
         if drawn is None:
             return pixels, None
         x0, y0, x1, y1 = box
         most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
-        bare, face = self._bare(pixels, points, box), self.fit(drawn)
-        if self.recipe.colour == "reinhard":
+        bare, face = self._bare(before or self.glimpse(pixels, points), box), self.fit(drawn)
+        if self.recipe.colour != "none":
             skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
-            face = match_skin(face, plate, skin * alpha, skin * alpha * bare)
+            face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
         face = self.fit.grained(face, plate, moved)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         seen = alpha * bare
@@ -106,17 +115,21 @@ class Swapper:
         pixel = scale_of(to_region)
         return Drawn(face, plate, points, apply(to_region, points_b), square * pixel, pixel), alpha, box
 
-    def _bare(self, pixels: NDArray[Any], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    def glimpse(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> Glimpse | None:
+        """What stands before the face with landmarks (478, 2), as this frame tells; None where it is to be covered."""
+        if self.occlusion is None or self.recipe.occlusion == "cover":
+            return None
+        return Glimpse.of(self.occlusion, pixels, points)
+
+    def _bare(self, before: Glimpse | None, box: Box) -> NDArray[np.float32]:
         """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""
         import cv2
 
         size = (box[2] - box[0], box[3] - box[1])
-        if self.occlusion is None or self.recipe.occlusion == "cover":
+        if before is None:
             return np.ones(size[::-1], np.float32)
-        covered, to_crop = self.occlusion.covered(pixels, points)
-        there = cv2.warpAffine(
-            covered, _to_region(to_crop, box), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        to_region = _to_region(before.to_crop, box)
+        there = cv2.warpAffine(before.covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         # An edge is as sharp as the mask can tell, not as soft as its doubts.
         return np.asarray(1 - np.clip((there - 0.3) / 0.4, 0, 1), np.float32)
 
@@ -175,11 +188,17 @@ def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArr
     import cv2
 
     width = float(np.ptp(points[FACE_OVAL, 0]))
-    reach = max(1, round(max(0.06 * width, pixel)))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    reach = max(0.06 * width, pixel)
+    # What is to be soft needs no more pixels than its softness: on a large face this is dear at full size.
+    shrink = max(1, int(reach / _SOFT_PX))
+    size = alpha.shape[1::-1]
+    coarse = cv2.resize(alpha, (-(-size[0] // shrink), -(-size[1] // shrink)), interpolation=cv2.INTER_AREA)
+    radius = max(1, round(reach / shrink))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # The region's edge is no border of the face unless the frame ends there, so it must not erode from there.
-    inner = cv2.erode(alpha, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
-    soft = cv2.GaussianBlur(inner, (0, 0), reach / 2.5, borderType=cv2.BORDER_REPLICATE)
+    inner = cv2.erode(coarse, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
+    soft = cv2.GaussianBlur(inner, (0, 0), radius / 2.5, borderType=cv2.BORDER_REPLICATE)
+    soft = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.where(soft < 1 / 512, 0, soft), np.float32)
 
 
