@@ -9,24 +9,10 @@ from typing import Any, Self
 from .errors import InputError
 from .faces import SAME_PERSON
 from .footage import parse_range
+from .presets import PRESETS
 
 MINIMUM_FACES = 30
 """of each side, that training needs"""
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "compact": {},
-    # The same network, but its decoders draw twice as fine: eyes and teeth gain, a step takes twice as long.
-    "standard": {"size_px": 192, "detail": 2},
-    # The founding text's network, in the field's default way: fp32, Adam 5e-5, mean absolute error.
-    "classic": {
-        "size_px": 64, "coverage": 1.0, "widths": (128, 256, 512, 1024), "latent": 1024, "batch": 64,
-        "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False,
-        "shared_code": False,
-        "flip": True,
-    },
-}  # fmt: skip
-"""name -> what is other than in TrainRecipe as it is"""
 
 
 def _check(ok: bool, sentence: str) -> None:

@@ -5,12 +5,13 @@ from .conversion import Converted, convert
 from .extraction import extract
 from .judging import judge, judge_clips, judge_conversion
 from .matching import match
+from .planning import Plan, plan
 from .preview import preview
 from .swapping import Side, swap
 from .training import train, training_text
 from .work import identity_in
 
 __all__ = [
-    "Converted", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion", "match",
-    "preview", "swap", "train", "training_text",
+    "Converted", "Plan", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion",
+    "match", "plan", "preview", "swap", "train", "training_text",
 ]  # fmt: skip
