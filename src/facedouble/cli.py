@@ -419,6 +419,10 @@ def _model_options(command: argparse.ArgumentParser) -> None:
         help="compute a batch in N parts: the same learning in less memory (by itself where memory runs out)",
     )  # fmt: skip
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
+    group.add_argument(
+        "--decay", choices=["cosine", "constant"],
+        help="of the learning rate: cosine, down to the end of --minutes or --steps (default), or none",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
     group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")

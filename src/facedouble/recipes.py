@@ -88,7 +88,9 @@ class TrainRecipe(Recipe):
     """in how many parts, one after the other, a batch is computed: the same step in less memory"""
     learning_rate: float = 1.5e-3
     optimizer: str = "adamw"
-    """adamw (cosine to the end of the budget) or adam (constant, the classic way)"""
+    """adamw, or adam (the classic way)"""
+    decay: str = "cosine"
+    """the learning rate after its warm-up: cosine (to the end of the budget, where there is one) or constant"""
     losses: str = "l1+ssim"
     """l1, or l1+ssim"""
     ema: float = 0.998
@@ -134,6 +136,7 @@ class TrainRecipe(Recipe):
         _check(1 <= self.accumulate <= 65536, f"accumulate {self.accumulate}: expected 1 or more, at most 65536")
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
+        _check(self.decay in ("cosine", "constant"), f"decay {self.decay!r}: expected cosine or constant")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
