@@ -2,6 +2,8 @@
 
     benchmarks/run                     all of the following, some two hours on two cores
     benchmarks/run training            compact against classic, in turns in one run
+    benchmarks/run plan                what `facedouble plan` foretells against what then happens, in turns
+    benchmarks/run forecast            how the score's forecasts at every moment of a training compare with what came
     benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
@@ -25,6 +27,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -125,6 +128,62 @@ def training(_: argparse.Namespace, work: Path) -> None:
         ],
     )
     record("training", rates)
+
+
+def plan(_: argparse.Namespace, work: Path) -> None:
+    """Steps a second and peak memory foretold before and after a training of a minute and a half, and its own."""
+    sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
+    rows, found = [], {}
+    for preset in ("compact", "standard"):
+        foretold = [json.loads(command("plan", *sets, "--preset", preset, "--json")[2])]
+        model = work / preset
+        memory_gb = command("train", *sets, "-o", model, "--preset", preset, "--minutes", 1.5)[1]
+        state = json.loads((max((model / "checkpoints").iterdir()) / "state.json").read_text())
+        foretold.append(json.loads(command("plan", *sets, "--preset", preset, "--json")[2]))
+        rates = [one["steps_per_s"] for one in foretold]
+        rate, foretold_gb = state["step"] / state["seconds"], foretold[0]["memory_bytes"] / 1e9
+        off = [f"{value / true - 1:+.0%}" for value, true in ((sum(rates) / 2, rate), (foretold_gb, memory_gb))]
+        rows.append(
+            (preset, f"{rates[0]:.2f}, {rates[1]:.2f}", f"{rate:.2f}", off[0],
+             f"{foretold_gb:.2f} GB", f"{memory_gb:.2f} GB", off[1])
+        )  # fmt: skip
+        found[preset] = {"foretold_rates": rates, "rate": rate, "foretold_gb": foretold_gb, "gb": memory_gb}
+    table(("preset", "steps/s foretold", "steps/s", "off by", "memory foretold", "memory", "off by"), rows)
+    record("plan", found)
+
+
+def forecast(options: argparse.Namespace, work: Path) -> None:
+    """Every forecast that a training could have given, from its 8th score on, against scores up to twice as late."""
+    from facedouble.learn.forecast import Forecast
+
+    sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
+    # No budget of time: its schedule of the learning rate would bend the curve at its end.
+    command("train", *sets, "-o", work / "model", "--steps", 10**9, "--until", "plateau", "--score-every", 10)
+    history = json.loads((max((work / "model" / "checkpoints").iterdir()) / "state.json").read_text())["history"]
+    rows = compared(history, Forecast.of)
+    table(("steps, in those so far", "forecasts", "off by, median", "inside the 80% band"), rows)
+    record("forecast", history)
+
+
+def compared(history: list[dict[str, float]], foretell: Callable[[Any], Any]) -> list[tuple[str, str, str, str]]:
+    off: dict[str, list[tuple[float, bool]]] = {"up to 1.25x": [], "1.25x to 1.5x": [], "1.5x to 2x": []}
+    for now in range(8, len(history)):
+        if (found := foretell(history[:now])) is None:
+            continue
+        for later in history[now:]:
+            reach = later["step"] / history[now - 1]["step"]
+            if reach > 2:
+                break
+            low, middle, high = found.score((later["step"] - history[now - 1]["step"]) * found.step_s)
+            truth = (later["a"] + later["b"]) / 2
+            name = "up to 1.25x" if reach <= 1.25 else "1.25x to 1.5x" if reach <= 1.5 else "1.5x to 2x"
+            off[name].append((abs(truth - middle), low <= truth <= high))
+    return [
+        (name, str(len(all_)), f"{statistics.median(miss for miss, _ in all_):.2f} dB",
+         f"{sum(inside for _, inside in all_) / len(all_):.0%}")
+        for name, all_ in off.items()
+        if all_
+    ]  # fmt: skip
 
 
 class Flag:
@@ -734,6 +793,8 @@ SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psnr")
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
+    "plan": plan,
+    "forecast": forecast,
     "stages": stages,
     "swap": swap,
     "suite": suite,

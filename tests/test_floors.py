@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "facedouble"
 # A module or package may import those listed before it, and inside itself.
 ORDER = [
-    "errors", "geometry", "footage", "faces", "recipes", "events",          # floor 0: no outside library but numpy
+    "errors", "geometry", "footage", "faces", "presets", "recipes", "events",  # floor 0: no outside library but numpy
     "project", "weights", "device", "media", "provenance",                  # floor 1: one outside library each
     "find", "curate", "learn", "swap", "judge",                             # floor 2: the verbs
     "stages",                                                               # floor 3
@@ -28,12 +28,12 @@ INSIDE = {
     ],
     "learn": [
         "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
-        "safety", "forecast", "health", "fit", "chart", "train",
+        "safety", "forecast", "health", "fit", "chart", "memory", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [
-        "work", "extraction", "matching", "training", "casting", "layers", "conversion", "preview", "judging",
-        "swapping", "verifying",
+        "work", "extraction", "matching", "training", "planning", "casting", "layers", "conversion", "preview",
+        "judging", "swapping", "verifying",
     ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],
@@ -86,7 +86,7 @@ def test_commands_import_nothing_heavy() -> None:
         tree = ast.parse((SOURCE / f"{name}.py").read_text())
         for node in tree.body:  # the top level only: inside functions anything may be imported
             for module in imports_of(node):
-                assert module[0] in {"errors", "events", "commands", "faces_commands", "__version__"}, (
+                assert module[0] in {"errors", "events", "presets", "commands", "faces_commands", "__version__"}, (
                     f"{name} imports {module} at load"
                 )
 

@@ -26,6 +26,7 @@ from facedouble.learn.learner import shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
 from facedouble.learn.score import Judge, psnr
+from facedouble.learn.train import due
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run
 
@@ -186,8 +187,22 @@ def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
     assert after < 0.15 * before
 
 
-@pytest.mark.parametrize(("setting", "value"), [("size_px", 50), ("latent", 1), ("batch", 0), ("learning_rate", 2.0)])
-def test_impossible_settings(setting: str, value: float) -> None:
+def test_the_learning_rate_warms_up_and_decays_as_asked() -> None:
+    half, until = checkpoint.State(step=500), Until(steps=1000)
+    for recipe, parts in (
+        (SMALL, (0.02, 0.5, 0.02)),
+        (replace(SMALL, decay="constant"), (0.02, 1.0, 1.0)),
+        (replace(SMALL, optimizer="adam"), (1.0, 1.0, 1.0)),
+    ):
+        states = checkpoint.State(), half, checkpoint.State(step=1000)
+        assert [due(state, until, recipe) for state in states] == pytest.approx(list(parts), abs=1e-6)
+    assert due(half, Until(), SMALL) == 1.0  # no end to decay to
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("size_px", 50), ("latent", 1), ("batch", 0), ("learning_rate", 2.0), ("decay", "linear")]
+)
+def test_impossible_settings(setting: str, value: float | str) -> None:
     with pytest.raises(InputError):
         TrainRecipe.of("compact", **{setting: value})
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import __version__, commands, faces_commands
 from .errors import FacedoubleError
+from .presets import PRESETS
 
 CONSENT_HELP = (
     'consent record: "NAME: BASIS, YYYY-MM-DD" (such as "anna: signed release, 2026-11-22"), a consent .toml file, or '
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     match.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
     match.add_argument("-o", "--output", type=_named, help="folder for the report (default: B-on-A.match here)")
     match.add_argument(
-        "--preset", choices=["compact", "standard", "classic"], default="compact", help="that would be trained"
+        "--preset", choices=PRESETS, default="compact", help="that would be trained (default: %(default)s)"
     )
     match.add_argument("--size", type=int, metavar="PX", help="side of the network's picture that would be trained")
     match.add_argument("--json", action="store_true", help="print the answer as JSON instead of a table")
@@ -144,6 +145,17 @@ def _parser() -> argparse.ArgumentParser:
         help="also write curves and previews for TensorBoard (pip install 'facedouble[tensorboard]')",
     )  # fmt: skip
     _machine_options(train)
+
+    plan = _command(
+        verbs, "plan", commands.plan, "how long training takes on this machine, and in how much memory: by trying it",
+        "faces-a faces-b --preset standard",
+    )  # fmt: skip
+    plan.add_argument("faces_a", type=Path, metavar="FACES_A", help="face set of the performance")
+    plan.add_argument("faces_b", type=Path, metavar="FACES_B", help="face set of the person put on it")
+    plan.add_argument("--steps", type=int, help="to foretell (default: what the preset usually takes)")
+    plan.add_argument("--json", action="store_true", help="as JSON")
+    _model_options(plan)
+    _machine_options(plan)
 
     convert = _command(verbs, "convert", commands.convert, "a clip and a model into the swapped clip")
     convert.add_argument("clip", type=Path, metavar="CLIP", help="footage of A")
@@ -409,12 +421,16 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
     group.add_argument("--steps", type=int, help="in all")
     group.add_argument("--until", choices=["plateau"], help="when going on hardly pays any more")
     command.set_defaults(default_minutes=minutes)
+    _model_options(command)
+
+
+def _model_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("model")
     group.add_argument(
-        "--preset",
-        choices=["compact", "standard", "classic"],
-        help="compact; standard, which draws twice as fine; or the classic 64 px network",
-    )
+        "--preset", choices=PRESETS,
+        help="compact (96 px, the default); standard, which draws twice as fine; for a GPU of 2, 8 or 24 GB small (128 "
+        "px), large (256 px) or studio (512 px); or the classic 64 px network",
+    )  # fmt: skip
     group.add_argument("--size", type=int, metavar="PX", help="side of the network's picture")
     group.add_argument("--model-coverage", type=float, metavar="N", help="face squares across that picture")
     group.add_argument("--widths", metavar="N,N,...", help='channels of each level, fine to coarse ("nodes", "layers")')
@@ -429,6 +445,10 @@ def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> N
         help="compute a batch in N parts: the same learning in less memory (by itself where memory runs out)",
     )  # fmt: skip
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
+    group.add_argument(
+        "--decay", choices=["cosine", "constant"],
+        help="of the learning rate: cosine, down to the end of --minutes or --steps (default), or none",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
     group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")

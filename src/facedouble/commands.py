@@ -30,7 +30,7 @@ def _until(options: argparse.Namespace) -> Until:
     return Until(minutes, options.steps, options.until == "plateau")
 
 
-def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
+def _train_recipe(options: argparse.Namespace, model: Path | None = None) -> TrainRecipe:
     """The preset with what the user changed; a model that is there and no preset named: that model's own settings."""
     from dataclasses import replace
 
@@ -41,11 +41,12 @@ def _train_recipe(options: argparse.Namespace, model: Path) -> TrainRecipe:
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
         "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
+        "decay": options.decay,
         "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
     changes = {name: value for name, value in named.items() if value is not None}
-    if options.preset is None and (model / "model.json").is_file():
+    if model is not None and options.preset is None and (model / "model.json").is_file():
         from .learn.checkpoint import read_model
 
         return replace(read_model(model).recipe, **changes)
@@ -189,6 +190,24 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
         board = Board(options.output / "tensorboard")
     _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options, board)
     return 130 if stopped.is_set() else 0
+
+
+def plan(options: argparse.Namespace, _stopped: Flag) -> None:
+    import json
+
+    if options.steps is not None and options.steps < 1:
+        raise InputError(f"--steps {options.steps}: expected 1 or more.")
+    recipe = _train_recipe(options)
+    from . import stages
+    from .console import plan_rows, print_table
+    from .curate.faceset import FaceSet
+
+    sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
+    found = _listen(stages.plan(sets, recipe, options.steps, _machine(options)[0]), options)
+    if options.json:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        print_table(("", ""), plan_rows(found))
 
 
 def match(options: argparse.Namespace, _stopped: Flag) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .curate.match import Match
     from .device import Check
     from .judge.measure import Measures
+    from .stages.planning import Plan
 
 _LINE_EVERY_S = 10.0
 
@@ -107,6 +108,19 @@ def print_match(found: Match) -> None:
     print(f"train with: {' '.join(found.recommended)}")
     for reason in found.reasons:
         print(f"- {reason}")
+
+
+def plan_rows(found: Plan) -> list[tuple[str, str]]:
+    """A plan in words, a line each."""
+    recipe = found.recipe
+    parts = f", in {recipe.accumulate} parts (--accumulate {recipe.accumulate})" if recipe.accumulate > 1 else ""
+    return [
+        ("preset", f"{recipe.preset}, {recipe.size_px} px"),
+        ("batch", f"{recipe.batch} faces of each side{parts}"),
+        ("memory", f"{found.memory_bytes / 1e9:.1f} GB at most ({found.available_bytes / 1e9:.1f} GB can be used)"),
+        ("speed", f"{found.steps_per_s:.2f} steps/s, scores and checkpoints included"),
+        (f"{found.steps:,} steps", _duration(60 * found.minutes)),
+    ]
 
 
 def print_checks(checks: Sequence[Check]) -> None:

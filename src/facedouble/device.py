@@ -19,11 +19,11 @@ from typing import Any, Literal
 
 from . import project, weights
 from .errors import InputError, MachineError
+from .presets import GPU_GB
 
 GB = 1e9
 NEEDED_DISK_BYTES = 5 * GB
 NEEDED_MEMORY_BYTES = 4 * GB
-CLASSIC_GPU_BYTES = 2 * GB
 
 # file name of each shared library -> who loads it; none of them comes with a Python wheel
 LIBRARIES = {
@@ -111,6 +111,17 @@ def memory_bytes() -> int:
             if (limit := _read(folder / name)).isdigit():
                 total = min(total, int(limit))
     return total
+
+
+def peak_bytes() -> int:
+    """The most RAM this process has had in use at any moment so far."""
+    import psutil
+
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def cpu_has_bf16() -> bool:
@@ -226,9 +237,11 @@ def _preset() -> Check:
         device = choose()
     except (ImportError, OSError):
         return Check("preset", False, "none, as torch is missing")
-    if device.name == "cpu" or device.memory_bytes < CLASSIC_GPU_BYTES:
-        return Check("preset", None, "compact fits this machine")
-    return Check("preset", None, "compact fits this machine; classic is affordable too")
+    fitting = [name for name, needed in GPU_GB.items() if device.name == "cuda" and device.memory_bytes >= needed * GB]
+    ask = "`facedouble plan FACES_A FACES_B --preset NAME` says how long it takes here"
+    if not fitting:
+        return Check("preset", None, f"compact, or standard where there is more time; {ask}")
+    return Check("preset", None, f"{fitting[-1]}, as this GPU has {device.memory_bytes / GB:.1f} GB; {ask}")
 
 
 def _cuda(torch: Any) -> tuple[bool, str]:

@@ -9,27 +9,13 @@ from typing import Any, Self
 from .errors import InputError
 from .faces import SAME_PERSON
 from .footage import parse_range
+from .presets import PRESETS
 
 COLOURS = ("reinhard", "mkl", "histogram", "light", "none")
 BLENDS = ("multiband", "poisson", "plain")
 
 MINIMUM_FACES = 30
 """of each side, that training needs"""
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "compact": {},
-    # The same network, but its decoders draw twice as fine: eyes and teeth gain, a step takes twice as long.
-    "standard": {"size_px": 192, "detail": 2},
-    # The founding text's network, in the field's default way: fp32, Adam 5e-5, mean absolute error.
-    "classic": {
-        "size_px": 64, "coverage": 1.0, "widths": (128, 256, 512, 1024), "latent": 1024, "batch": 64,
-        "learning_rate": 5e-5, "optimizer": "adam", "losses": "l1", "ema": 0.0, "mixed_precision": False,
-        "shared_code": False,
-        "flip": True,
-    },
-}  # fmt: skip
-"""name -> what is other than in TrainRecipe as it is"""
 
 
 def _check(ok: bool, sentence: str) -> None:
@@ -105,7 +91,9 @@ class TrainRecipe(Recipe):
     """in how many parts, one after the other, a batch is computed: the same step in less memory"""
     learning_rate: float = 1.5e-3
     optimizer: str = "adamw"
-    """adamw (cosine to the end of the budget) or adam (constant, the classic way)"""
+    """adamw, or adam (the classic way)"""
+    decay: str = "cosine"
+    """the learning rate after its warm-up: cosine (to the end of the budget, where there is one) or constant"""
     losses: str = "l1+ssim"
     """l1, or l1+ssim"""
     ema: float = 0.998
@@ -153,6 +141,7 @@ class TrainRecipe(Recipe):
         _check(1 <= self.accumulate <= 65536, f"accumulate {self.accumulate}: expected 1 or more, at most 65536")
         _check(0 < self.learning_rate < 1, f"learning rate {self.learning_rate}: expected between 0 and 1")
         _check(self.optimizer in ("adamw", "adam"), f"optimizer {self.optimizer!r}: expected adamw or adam")
+        _check(self.decay in ("cosine", "constant"), f"decay {self.decay!r}: expected cosine or constant")
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")

@@ -29,7 +29,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """`draws` (n, 3): c, a and T, in steps, each as likely as the other, of a training that is `steps` old."""
+    """`draws` (n, 4): c, a, T in steps, and by how much a single score's error may be off by chance, each as likely as
+    the other, of a training that is `steps` old."""
 
     steps: float
     step_s: float
@@ -60,7 +61,8 @@ class Forecast:
     def score(self, more_s: float) -> tuple[float, float, float]:
         """dB after so much more training: probably above the first, as likely above as below the second, probably
         below the third (at least 80% lie between first and third, where the error falls exponentially)."""
-        found = np.quantile(-20 * np.log10(self._error(more_s)), _BAND)
+        error = np.maximum(self._error(more_s) + self.draws[:, 3], 1e-4)
+        found = np.quantile(-20 * np.log10(error), _BAND)
         return float(found[0]), float(found[1]), float(found[2])
 
     def gain(self, more_s: float) -> tuple[float, float, float]:
@@ -72,7 +74,7 @@ class Forecast:
     def time_to(self, part: float) -> tuple[float, float, float]:
         """Seconds more until the error is less by `part` of what it is now, at the soonest, about, and at the latest;
         infinite where it will never be."""
-        c, a, lasting = self.draws.T
+        c, a, lasting, _ = self.draws.T
         now = self._error(0)
         left, still = (1 - part) * now - c, now - c
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,12 +103,12 @@ class Forecast:
         )
 
     def _error(self, more_s: float) -> NDArray[np.float64]:
-        c, a, lasting = self.draws.T
+        c, a, lasting, _ = self.draws.T
         return np.asarray(c + a * np.exp(-more_s / self.step_s / lasting))
 
 
 def _draws(steps: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 3) c, a as it is at the last of `steps`, and T."""
+    """(n, 4) see Forecast; a is as at the last of `steps`."""
     count, now = len(steps), steps[-1]
     fits = []
     for lasting in np.geomspace((now - steps[0]) / 20, 10 * now, _RATES):
@@ -124,7 +126,8 @@ def _draws(steps: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np
     for (lasting, shape, solution, _), part in zip(fits, rng.multinomial(_DRAWS, likely / likely.sum()), strict=True):
         spread = variance * np.linalg.pinv(shape.T @ shape)
         drawn = rng.multivariate_normal(solution, spread, part)
-        found.append(np.column_stack([drawn, np.full(part, lasting)]))
+        chance = rng.normal(0, math.sqrt(variance), part)
+        found.append(np.column_stack([drawn, np.full(part, lasting), chance]))
     draws = np.concatenate(found)
     draws[:, 1] = np.maximum(draws[:, 1], 0)  # an error that rises with training is chance, or overfitting: no forecast
     draws[:, 0] = np.maximum(draws[:, 0], 1e-4)

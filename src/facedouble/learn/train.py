@@ -115,7 +115,7 @@ def train(
             break
 
         count = recipe.batch_at(state.step)
-        rate = recipe.learning_rate * state.rate * _schedule(state, until, recipe)
+        rate = recipe.learning_rate * state.rate * due(state, until, recipe)
         try:
             loss = learner.step(feeds, loss_of, count, max(recipe.accumulate, state.parts), rate, mixed)
         except RuntimeError as error:
@@ -152,13 +152,20 @@ def _back(
     return learner, state
 
 
-def _schedule(state: checkpoint.State, until: Until, recipe: TrainRecipe) -> float:
-    """What part of the learning rate is due: warm-up, then half a cosine to the end of the budget, if there is one."""
+def due(state: checkpoint.State, until: Until, recipe: TrainRecipe) -> float:
+    """What part of the learning rate is due: warm-up, then half a cosine to the end of the budget, if there is one.
+
+    Of the classic way neither. A model that goes on after its budget begins with the rate that is due by then.
+    """
     if recipe.optimizer == "adam":
         return 1.0
     warm = min(1.0, (state.step + 1) / _WARM_UP_STEPS)
     part = _part_done(state, until)
-    return warm if part is None else warm * max(0.02, 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
+    return (
+        warm
+        if part is None or recipe.decay == "constant"
+        else warm * max(0.02, 0.5 * (1 + math.cos(math.pi * min(1.0, part))))
+    )
 
 
 def _part_done(state: checkpoint.State, until: Until) -> float | None:

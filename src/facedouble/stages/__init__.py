@@ -6,6 +6,7 @@ from .conversion import Converted, convert
 from .extraction import extract
 from .judging import judge, judge_clips, judge_conversion
 from .matching import match
+from .planning import Plan, plan
 from .preview import preview
 from .swapping import Side, swap
 from .training import train, training_text
@@ -13,6 +14,6 @@ from .verifying import verify
 from .work import identity_in
 
 __all__ = [
-    "Converted", "Role", "Side", "convert", "extract", "identity_in", "judge", "judge_clips", "judge_conversion",
-    "match", "preview", "swap", "train", "training_text", "verify",
+    "Converted", "Plan", "Role", "Side", "convert", "extract", "identity_in", "judge", "judge_clips",
+    "judge_conversion", "match", "plan", "preview", "swap", "train", "training_text", "verify",
 ]  # fmt: skip

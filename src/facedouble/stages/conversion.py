@@ -144,8 +144,8 @@ def convert(
     work = out.with_name(f".{out.name}.part")
     faces = yield from cast(clip, roles, [opened.trained for opened in models], recipe, work / "faces", workers)
     if recipe.fit == "reduce":
-        clip, faces, said = smaller(clip, faces, recipe.face_px)
-        yield said
+        clip, faces, note = smaller(clip, faces, recipe.face_px)
+        yield note
     parts = list(zip(models, faces, strict=True))
     for opened in models:
         yield from opened.unlearned(recipe)
