@@ -14,7 +14,8 @@ _GAINS = (0.7, 1.4)
 _ENOUGH_PX = 128
 """side of the region of skin from which on pixels are left out of the measuring"""
 _SHADING = 0.12
-"""part of the region's width over which light is one shade"""
+"""part of the skin's width over which light is one shade"""
+_SHADES = (0.3, 2.0)
 
 Array = NDArray[Any]
 
@@ -25,7 +26,8 @@ def match_skin(
     """`face` (H, W, 3) 0..1 with its skin brought to that of the plate by one of METHODS.
 
     Skins are weights (H, W) 0..1. The change fades out with `skin_of_face`: eyes, brows, lips and hair keep their
-    colour. Where there is hardly any skin to measure (under 50 px) the face comes back as it was.
+    colour; `light` shades them too. Where there is hardly any skin to measure (under 50 px) the face comes back as it
+    was.
     """
     import cv2
 
@@ -33,7 +35,9 @@ def match_skin(
         return np.asarray(face, np.float32)
     rows, columns = (np.flatnonzero(skin_of_face.any(axis)) for axis in (1, 0))
     there = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    face = np.asarray(face, np.float32)
+    face = np.ascontiguousarray(face, np.float32)
+    if method == "light":
+        face = _shaded(face, plate, skin_of_face * skin_of_plate)
     lab = cv2.cvtColor(np.ascontiguousarray(face[there]), cv2.COLOR_RGB2LAB)
     # A face has far more pixels than a mean or a spread needs; every n-th of them has the same distribution.
     step = max(1, min(lab.shape[:2]) // _ENOUGH_PX)
@@ -84,17 +88,37 @@ def histogram(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_
 
 
 def light(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
-    """A's shading with B's detail: the coarse part of the lightness is the plate's, the fine part the face's; the two
-    colour channels by mean and spread. Retinex's split of light and surface (Land, McCann, JOSA 61(1), 1971)."""
+    """The mean of the two colour channels, for a face that has the plate's shading already."""
+    mean, _ = _statistics(lab[::step, ::step], skin_of_face)
+    wanted, _ = _statistics(plate, skin_of_plate)
+    shift = np.array([0, *(wanted - mean)[1:]], np.float32)
+    return np.asarray(lab + shift)
+
+
+def _shaded(face: Array, plate: Array, skin: Array) -> Array:
+    """`face` (H, W, 3) with the plate's coarse light and its own detail, eyes and lips included: these are lit as well.
+
+    The ratio of both lightnesses on `skin` (H, W), blurred and carried on to where there is none. Retinex's split of
+    light and surface: Land, McCann, JOSA 61(1), 1971. In CIELAB, light that is s times as strong makes L* + 16, a* and
+    b* all s ** (1 / 3) times as large.
+    """
     import cv2
 
-    toned = reinhard(lab, step, plate, skin_of_face, skin_of_plate)
-    sigma = _SHADING * plate.shape[1]
-    both = np.asarray(skin_of_face * skin_of_plate, np.float32)
-    away = np.asarray((plate[..., 0] - toned[::step, ::step, 0]) * both, np.float32)
-    reach = np.maximum(cv2.GaussianBlur(both, (0, 0), sigma), 1e-3)
-    toned[..., 0] += cv2.resize(cv2.GaussianBlur(away, (0, 0), sigma) / reach, toned.shape[1::-1])
-    return toned
+    step = max(1, min(face.shape[:2]) // _ENOUGH_PX)
+    lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)
+    under = cv2.cvtColor(np.ascontiguousarray(plate[::step, ::step], np.float32), cv2.COLOR_RGB2LAB)
+    weight = np.asarray(skin[::step, ::step], np.float32)
+    sigma = _SHADING * float(np.ptp(np.flatnonzero(weight.any(0))))
+    ours, theirs = (
+        cv2.GaussianBlur(np.asarray(part * weight, np.float32), (0, 0), sigma)
+        for part in (lab[::step, ::step, 0] + 16, under[..., 0] + 16)
+    )
+    # Where no skin is near, there is nothing to go by.
+    ratio = np.where(ours > 0.1, theirs / np.maximum(ours, 1e-3), 1).clip(*_SHADES)
+    ratio = cv2.resize(np.asarray(ratio, np.float32), lab.shape[1::-1])[..., None]
+    lit = lab * ratio
+    lit[..., :1] += 16 * (ratio - 1)
+    return np.asarray(np.clip(cv2.cvtColor(lit, cv2.COLOR_LAB2RGB), 0, 1))
 
 
 METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {
