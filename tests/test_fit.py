@@ -15,8 +15,9 @@ import torch
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
-from facedouble.errors import ModelError
+from facedouble.errors import MachineError, ModelError
 from facedouble.events import Note
+from facedouble.faces import Faces
 from facedouble.find.identity import mean_embedding
 from facedouble.learn import checkpoint, data, health
 from facedouble.learn.fit import distinct, findings
@@ -201,6 +202,29 @@ def test_it_does_not_look_more_than_a_twentieth_of_the_time(
         now[0] = max(now[0], float(second))
         looked.append(physician(network) is not None)
     assert 3 <= sum(looked) <= 5 and looked[0]
+
+
+def test_training_goes_on_where_the_face_finder_cannot_run(
+    faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(**_: object) -> None:
+        raise MachineError("missing system libraries: libEGL.so.1")
+
+    monkeypatch.setattr(health, "Landmarker", missing)
+    sets = {"a": faces_a, "b": faces_b}
+    events, _ = run(stages.train(sets, tmp_path / "m", SMALL, Until(steps=2), CPU, lambda: False))
+    said = [event.text for event in events if isinstance(event, Note) and event.warning]
+    assert said == ["the swap is not looked at while it is learned: missing system libraries: libEGL.so.1"]
+    last = checkpoint.load(tmp_path / "m", PLACE)[2].history[-1]
+    assert last["step"] == 2 and "health" not in last
+
+
+def test_pictures_too_small_for_the_face_finder_are_no_bad_health(
+    faces_a: FaceSet, faces_b: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"a": data.load(faces_a, SMALL), "b": data.load(faces_b, SMALL)}
+    monkeypatch.setattr(health, "_find", lambda pictures: [Faces.empty() for _ in pictures])
+    assert Physician(held, dict.fromkeys("ab", np.zeros(128, np.float32)), PLACE)(Network(SMALL)) is None
 
 
 def test_the_best_checkpoint_is_the_healthiest_and_can_be_converted_with(

@@ -72,7 +72,7 @@ class Physician:
     """Looks at the same held-out faces of A each time. `identity`: side -> mean descriptor (128,), nan if unknown.
 
     All pictures are looked at as small as the network gives them, A's and B's own too, so that only what it does is
-    measured.
+    measured. Raises MachineError where the face finder cannot run.
     """
 
     def __init__(
@@ -88,8 +88,11 @@ class Physician:
         self._again_s = 0.0
 
     def __call__(self, network: Network, must: bool = False) -> Health | None:
-        """None where looking again so soon would take more than a twentieth of the time, if it `must` not be."""
+        """None where looking again so soon would take more than a twentieth of the time, if it `must` not be; and where
+        A's own pictures are too small or tight for the face finder."""
         if (begun := time.monotonic()) < self._again_s and not must:
+            return None
+        if not any(len(face) for face in self._before):
             return None
         health = self._look(network)
         now = time.monotonic()

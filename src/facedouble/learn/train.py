@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..curate.faceset import FaceSet
 from ..device import Device
+from ..errors import MachineError
 from ..events import Event, Metric, Note, Preview, Progress
 from ..find.identity import mean_embedding
 from ..project import save_png
@@ -60,7 +61,11 @@ def train(
     learned = {side: faces[side][parts[side][0]] for side in SIDES}
     held = {side: faces[side][parts[side][1]] for side in SIDES}
     judge = Judge(learned, held, place)
-    physician = Physician(held, {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}, place)
+    physician = None
+    try:
+        physician = Physician(held, {side: mean_embedding(sets[side].faces.embedding) for side in SIDES}, place)
+    except MachineError as error:  # it learns without
+        yield Note(f"the swap is not looked at while it is learned: {error}", warning=True)
     variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
     bend = None
@@ -86,7 +91,8 @@ def train(
             saving = ending or now - saved >= recipe.save_every_s
             if state.step > saved_step and (saving or now - scored >= recipe.score_every_s):
                 watch.weights(state.step, learner)
-                score, health = judge(learner.average), physician(learner.average, bool(ending))
+                score = judge(learner.average)
+                health = None if physician is None else physician(learner.average, bool(ending))
                 state.history.append(_entry(state, loss, score, health))
                 watch.score(state)
                 if saving:  # only what was just found sound is kept
@@ -109,7 +115,7 @@ def train(
             rate = recipe.learning_rate * state.rate
             yield Note(f"{trouble}: going on from {back} with half the learning rate, {rate:.2g}", warning=True)
             saved = scored = time.monotonic()
-            saved_step, loss = state.step, torch.zeros(())
+            saved_step, loss, outlook = state.step, torch.zeros(()), Forecast.of(state.history)
             continue
         if ending:
             break
