@@ -440,7 +440,7 @@ def marked(options: argparse.Namespace, work: Path) -> None:
     from facedouble.provenance import credential
     from facedouble.stages.verifying import read_mark
 
-    originals = {"sample": SAMPLE / "a-take1.mp4", "60 px": SUITE / "small-face-target.mp4"}
+    originals = {"sample": SAMPLE / "a-take1.mp4", "small face": SUITE / "small-face-target.mp4"}
     originals |= {"hard pose": SUITE / "hard-pose-target.mp4", "woman": REAL / "woman-a.mp4"}
     models = {pair: work / f"model-{pair}" for pair in options.pair if (PAIRS[pair][2] / PAIRS[pair][0][1]).is_file()}
     for pair, model in models.items():

@@ -11,7 +11,7 @@ there on the square is shifted, turned and scaled until it shows as little as ca
 it moved (Lucas, Kanade, IJCAI 1981; Baker, Matthews, IJCV 56(3), 2004): writer and reader come to rest within a
 thousandth of the square.
 
-Own code, as no kept package marks a region that moves and turns with a face and reads it without the original.
+Own code, as no kept package with weights of its own marks a face that is encoded anew (benchmarks/README.md).
 """
 
 from __future__ import annotations
