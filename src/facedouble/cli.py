@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--compare", action="append", default=[], metavar="NAME=A,B",
-        help="a column for each of these: colour=none,reinhard, blend=..., occlusion=..., fit=..., grain=...; several "
+        help="a column for each of these: colour=none,light, blend=..., occlusion=..., fit=..., grain=...; several "
         "make all couples",
     )  # fmt: skip
     preview.add_argument(
@@ -456,9 +456,9 @@ def _model_options(command: argparse.ArgumentParser) -> None:
 
 def _mixing_options(group: Any) -> None:
     group.add_argument(
-        "--colour", default="reinhard", choices=["reinhard", "mkl", "histogram", "light", "none"],
-        help="how the face's skin is brought to the plate's: by mean and spread, covariance, whole distribution, or "
-        "with the plate's shading (default: %(default)s)",
+        "--colour", default="light", choices=["light", "reinhard", "mkl", "histogram", "none"],
+        help="how the face is brought to the plate: light gives it the plate's shading and keeps its own detail; the "
+        "others match skin alone, by mean and spread (reinhard), covariance or whole distribution (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--blend", default="multiband", choices=["multiband", "poisson", "plain"], help="default: %(default)s"

@@ -11,7 +11,7 @@ from .faces import SAME_PERSON
 from .footage import parse_range
 from .presets import PRESETS
 
-COLOURS = ("reinhard", "mkl", "histogram", "light", "none")
+COLOURS = ("light", "reinhard", "mkl", "histogram", "none")
 BLENDS = ("multiband", "poisson", "plain")
 
 MINIMUM_FACES = 30
@@ -185,7 +185,7 @@ class ConvertRecipe(Recipe):
     codec: str = "h264"
     crf: int | None = None
     """the encoder's constant rate factor; None is visually lossless"""
-    colour: str = "reinhard"
+    colour: str = "light"
     """how the face's colour is brought to the plate's, on skin: see swap.colour, or none"""
     blend: str = "multiband"
     """see swap.blend"""
