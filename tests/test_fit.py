@@ -232,9 +232,12 @@ def test_the_best_checkpoint_is_the_healthiest_and_can_be_converted_with(
 ) -> None:
     given = iter([0.4, 0.3, 0.1, 0.2])  # after steps 1 to 4, a run each, while the score rises
     monkeypatch.setattr(Physician, "__call__", lambda *_: Health(0.5, 0.6, 1.0, next(given), 1.0, 1.0))
+    model, sets, events = tmp_path / "m", {"a": faces_a, "b": faces_b}, []
     for step in range(1, 5):
-        run(stages.train({"a": faces_a, "b": faces_b}, tmp_path / "m", SMALL, Until(steps=step), CPU, lambda: False))
-    model = tmp_path / "m"
+        events, _ = run(stages.train(sets, model, SMALL, Until(steps=step), CPU, lambda: False))
+    assert any(
+        "healthier by 0.15 at step 1: convert it with --checkpoint best" in getattr(e, "text", "") for e in events
+    )
     assert [int(folder.name) for folder in checkpoint.checkpoints(model)] == [1, 3, 4]
     assert checkpoint.best(model).name == "00000001"
     for which, step in (("newest", 4), ("best", 1), ("3", 3)):

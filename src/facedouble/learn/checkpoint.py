@@ -173,6 +173,12 @@ def best(model: Path) -> Path:
     return max(checkpoints(model), key=lambda folder: (*_worth(_state(folder)), folder.name))
 
 
+def healthier(model: Path) -> tuple[int, float]:
+    """The best checkpoint's step, and by how much its swap was healthier than the newest one's."""
+    folder = best(model)
+    return int(folder.name), _worth(_state(folder))[0] - _worth(_state(checkpoints(model)[-1]))[0]
+
+
 def _worth(state: State) -> tuple[float, float]:
     last = state.history[-1] if state.history else {}
     return round(last.get("health", 0.0), 2), last.get("a", -math.inf) + last.get("b", -math.inf)
