@@ -6,8 +6,9 @@ import datetime as dt
 import shutil
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -103,6 +104,21 @@ def run(stage: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
             events.append(next(stage))
         except StopIteration as end:
             return events, end.value
+
+
+def step_of_a_second(patch: pytest.MonkeyPatch) -> None:
+    """To the training loop every step takes a second, so that it scores at the same steps on every machine."""
+    from facedouble.learn.learner import Learner
+
+    seconds, whole = count(), Learner.step
+    now = [0.0]
+
+    def step(self: Learner, *arguments: Any) -> Any:
+        now[0] = next(seconds)
+        return whole(self, *arguments)
+
+    patch.setattr(Learner, "step", step)
+    patch.setattr("facedouble.learn.train.time", SimpleNamespace(monotonic=lambda: now[0]))
 
 
 def command(*arguments: object) -> int:

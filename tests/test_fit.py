@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +20,9 @@ from facedouble.learn import checkpoint, data, health
 from facedouble.learn.fit import distinct, findings
 from facedouble.learn.forecast import Forecast
 from facedouble.learn.health import Health, Physician
-from facedouble.learn.learner import Learner
 from facedouble.learn.model import Network, Seen
 from facedouble.recipes import Until
-from support import CPU, SMALL, run
+from support import CPU, SMALL, run, step_of_a_second
 
 PLACE = torch.device("cpu")
 MANY = {"a": 500, "b": 500}
@@ -107,19 +103,6 @@ def test_near_duplicates_are_not_distinct(faces_a: FaceSet) -> None:
     doubled = faces[np.array([0, 0, 0, 20, 20, 39])]
     assert distinct(doubled) == 3
     assert 5 < distinct(faces) <= 40
-
-
-def step_of_a_second(patch: pytest.MonkeyPatch) -> None:
-    """To the training loop every step takes a second, so that it scores at the same steps on every machine."""
-    seconds, whole = itertools.count(), Learner.step
-    now = [0.0]
-
-    def step(self: Learner, *arguments: Any) -> torch.Tensor:
-        now[0] = next(seconds)
-        return whole(self, *arguments)
-
-    patch.setattr(Learner, "step", step)
-    patch.setattr("facedouble.learn.train.time", SimpleNamespace(monotonic=lambda: now[0]))
 
 
 @pytest.mark.slow

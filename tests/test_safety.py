@@ -24,7 +24,7 @@ from facedouble.learn.learner import Learner, shares
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.score import Judge, Score
 from facedouble.recipes import TrainRecipe, Until
-from support import CPU, SMALL, run
+from support import CPU, SMALL, run, step_of_a_second
 
 PLACE = torch.device("cpu")
 
@@ -124,7 +124,8 @@ def test_a_score_that_falls_far_is_gone_back_from(
                 weight.data.neg_()
 
     monkeypatch.setattr(Learner, "follow", follow)
-    recipe = replace(SMALL, score_every_s=0.3, save_every_s=0.3)
+    step_of_a_second(monkeypatch)
+    recipe = replace(SMALL, score_every_s=20, save_every_s=20)
     events, state = trained(sets, tmp_path / "m", 100, recipe)
     assert re.search(r"the held-out score fell by \d.* dB before step \d+: going on from", "".join(warnings(events)))
     scores = [entry["a"] + entry["b"] for entry in state.history]
