@@ -32,8 +32,8 @@ INSIDE = {
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [
-        "work", "extraction", "matching", "training", "planning", "casting", "layers", "conversion", "preview",
-        "judging", "swapping", "verifying",
+        "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",
+        "conversion", "preview", "judging", "swapping", "verifying",
     ],
     "judge": ["container", "picture", "measure", "verdict", "report"],
     "review": ["desk", "server"],

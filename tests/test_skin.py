@@ -28,7 +28,8 @@ from facedouble.learn.skin import COARSEST, SkinDetail, fine
 from facedouble.media.reader import frame_at, probe, read
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
-from facedouble.stages.conversion import Opened, smaller
+from facedouble.stages.conversion import smaller
+from facedouble.stages.opening import Opened
 from facedouble.swap.fit import Drawn, Fit
 from support import CPU, SAMPLE, SMALL, run
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import math
 import shutil
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,18 +22,12 @@ from ..device import Device
 from ..errors import ContentError, InputError
 from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
-from ..footage import Clip, Frame, spread
-from ..learn import checkpoint, occlusion
-from ..learn.checkpoint import Trained
-from ..learn.model import SIDES, Network
-from ..learn.occlusion import Occlusion
-from ..learn.skin import SkinDetail
+from ..footage import Clip, Frame
 from ..media.encoders import choose
 from ..media.flow import ordered_map
-from ..media.reader import frame_at, probe, read, reduced
+from ..media.reader import probe, read, reduced
 from ..media.writer import check_output, encoder_version, is_folder, open_writer
 from ..project import output_errors
-from ..provenance import certificate, consent, credential, ledger, mark, xmp
 from ..provenance.content import ContentCheck
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
@@ -43,10 +36,10 @@ from ..swap.label import START_S, Label, around
 from ..swap.steady import REACH, Glimpse, steady
 from .casting import Role, cast
 from .layers import FACE, MASK, LayerFolder
+from .opening import Opened, Parts
+from .signing import mark_of, sign
 from .work import refuse_explicit, work_folder
 
-_LOOKED_AT = 12
-"""frames by which the new faces are fitted to a clip"""
 _FOREHEAD, _CHIN = 10, 152
 _WORTH_IT = 0.95
 """part of its size above which a clip is not made smaller"""
@@ -59,58 +52,6 @@ class Converted:
     faces: Faces
     """A's faces in it; of several roles the first's"""
     path: Path
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A model, loaded to convert with."""
-
-    model: Path
-    network: Network
-    trained: Trained
-    state: checkpoint.State
-    before: Occlusion | None
-    """what stands before a face, if the model has learned it"""
-    skin: SkinDetail | None
-    """B's fine skin detail, if the model has it"""
-    weights_sha256: str
-
-    @classmethod
-    def of(cls, model: Path, device: Device, which: str) -> Self:
-        """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
-        must stop the work before it begins, not after."""
-        place = torch.device(device.name)
-        network, trained, state = checkpoint.load(model, place, which)
-        for side in SIDES:
-            consent.check(trained.consents[side], dt.date.today())
-        certificate.signing_identity()
-        before = occlusion.load(model)
-        before = None if before is None else before.to(place)
-        sha256 = checkpoint.weights_sha256(model, which)
-        return cls(model, network, trained, state, before, SkinDetail.load(model), sha256)
-
-    def swapper(
-        self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
-    ) -> Swapper:
-        """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
-        swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before)
-        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
-
-    def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe, marker: Marker) -> Swapper:
-        """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
-        acting, some = faces.acting(), spread(len(faces), _LOOKED_AT)
-        frames = ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
-        return self.swapper(recipe, marker, frames)
-
-    def unlearned(self, recipe: ConvertRecipe) -> Iterator[Note]:
-        """What is to be said of what the model lacks and the recipe asks for."""
-        remedy = "`facedouble train` with the same settings teaches it"
-        if self.before is None and recipe.occlusion == "keep":
-            yield Note(
-                f"{self.model.name} has not learned what stands before a face, so hands and hair are covered; {remedy}"
-            )
-        if self.skin is None and recipe.fit != "none" and self.trained.recipe.skin_faces:
-            yield Note(f"{self.model.name} knows nothing of {self.trained.people['b']}'s skin detail; {remedy}")
 
 
 def convert(
@@ -190,11 +131,6 @@ def convert(
     return Converted(clip, faces[0], out)
 
 
-def mark_of(clip: Clip, models: Sequence[Opened]) -> str:
-    """The number in the invisible mark of what is made of a clip with these models."""
-    return mark.id_of(clip.sha256, *(opened.weights_sha256 for opened in models))
-
-
 def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, list[Faces], Note]:
     """The clip, and the faces found in it, to be read so small that half of the faces are at most `face_px` tall from
     forehead to chin; as they are where that is so already. And what is to be said of it."""
@@ -207,10 +143,6 @@ def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, lis
     size = f"{less.size[0]}x{less.size[1]}"
     said = Note(f"{clip.path.name}: faces are {middle:.0f} px tall; made smaller, to {size}, where they are {face_px}")
     return less, [one.reduced(less.size[1] / clip.size[1]) for one in faces], said
-
-
-Parts = Sequence[tuple[Opened, Faces]]
-"""models, and the faces each of them replaces"""
 
 
 def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
@@ -304,67 +236,3 @@ def _windows(looked: Generator[Looked, None, None], begin: int) -> Iterator[Sequ
             middle = window[REACH]
             if middle is not None and middle[0].index >= begin:
                 yield list(window)
-
-
-def sign(
-    encoding: Path, out: Path, clip: Clip, parts: Parts, recipe: ConvertRecipe, known_as: Path | None = None
-) -> None:
-    """Give a file, or a folder of pictures, its credential and the name `out`, and note it in the user's ledger, as
-    `known_as` where that is to be its name in the end."""
-    learned = [
-        (role, source)
-        for opened, _ in parts
-        for role, side in (("source", "b"), ("training", "a"))
-        for source in opened.trained.face_sets[side]["footage"]
-    ]
-    used = {
-        (role, source["sha256"]): credential.Ingredient(Path(source["path"]), source["sha256"], role)
-        for role, source in learned
-        if role == "source" or source["sha256"] != clip.sha256
-    }
-    people = {
-        (opened.trained.consents[side].id, role): credential.Person(
-            opened.trained.people[side], opened.trained.consents[side].id, role
-        )
-        for opened, _ in parts
-        for side, role in (("a", "target"), ("b", "source"))
-    }
-    models = [
-        {
-            "sha256": opened.weights_sha256,
-            "target": opened.trained.people["a"],
-            "source": opened.trained.people["b"],
-            "changed_frames": _ranges(faces.frame),
-            "train": opened.trained.recipe.as_dict(),
-        }
-        for opened, faces in parts
-    ]
-    trained = {"train": models[0]["train"]} if len(models) == 1 else {"models": models}
-    claim = credential.Claim(
-        title=out.name,
-        tool_version=__version__,
-        ingredients=[credential.Ingredient(clip.path, clip.sha256, "target"), *used.values()],
-        people=list(people.values()),
-        model_sha256=", ".join(str(model["sha256"]) for model in models),
-        changed_frames=_ranges(np.unique(np.concatenate([faces.frame for _, faces in parts]))),
-        recipe={**trained, "convert": recipe.as_dict()},
-        mark=mark_of(clip, [opened for opened, _ in parts]),
-    )
-    xmp.write(encoding, __version__)
-    if encoding.is_dir():
-        credential.sign(encoding, encoding, claim)
-        encoding.replace(out)
-    else:
-        credential.sign(encoding, out, claim)
-    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    consents, names = [person.consent_id for person in claim.people], [person.name for person in claim.people]
-    path = str((known_as or out).resolve())
-    ledger.record(ledger.Output(path, made, consents, names, claim.model_sha256, claim.mark))
-
-
-def _ranges(frames: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ascending frame numbers as half-open ranges."""
-    if not len(frames):
-        return []
-    parts = np.split(frames, np.nonzero(np.diff(frames) > 1)[0] + 1)
-    return [(int(part[0]), int(part[-1]) + 1) for part in parts]

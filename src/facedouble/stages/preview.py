@@ -27,7 +27,9 @@ from ..provenance.content import ContentCheck
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
 from .casting import known_faces
-from .conversion import Opened, mark_of, sign, smaller
+from .conversion import smaller
+from .opening import Opened
+from .signing import mark_of, sign
 
 _MOST_PEOPLE = 4
 _AROUND = 0.3

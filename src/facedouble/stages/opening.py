@@ -1,0 +1,86 @@
+"""A model, loaded and fitted to a clip, to convert with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from numpy.typing import NDArray
+
+from ..device import Device
+from ..events import Note
+from ..faces import Faces
+from ..footage import Clip, Frame, spread
+from ..learn import checkpoint, occlusion
+from ..learn.checkpoint import Trained
+from ..learn.model import SIDES, Network
+from ..learn.occlusion import Occlusion
+from ..learn.skin import SkinDetail
+from ..media.reader import frame_at
+from ..provenance import certificate, consent
+from ..provenance.mark import Marker
+from ..recipes import ConvertRecipe
+from ..swap.face import Swapper
+
+_LOOKED_AT = 12
+"""frames by which the new faces are fitted to a clip"""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model, loaded to convert with."""
+
+    model: Path
+    network: Network
+    trained: Trained
+    state: checkpoint.State
+    before: Occlusion | None
+    """what stands before a face, if the model has learned it"""
+    skin: SkinDetail | None
+    """B's fine skin detail, if the model has it"""
+    weights_sha256: str
+
+    @classmethod
+    def of(cls, model: Path, device: Device, which: str) -> Self:
+        """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
+        must stop the work before it begins, not after."""
+        place = torch.device(device.name)
+        network, trained, state = checkpoint.load(model, place, which)
+        for side in SIDES:
+            consent.check(trained.consents[side], dt.date.today())
+        certificate.signing_identity()
+        before = occlusion.load(model)
+        before = None if before is None else before.to(place)
+        sha256 = checkpoint.weights_sha256(model, which)
+        return cls(model, network, trained, state, before, SkinDetail.load(model), sha256)
+
+    def swapper(
+        self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
+    ) -> Swapper:
+        """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
+        swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before)
+        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
+
+    def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe, marker: Marker) -> Swapper:
+        """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
+        acting, some = faces.acting(), spread(len(faces), _LOOKED_AT)
+        frames = ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
+        return self.swapper(recipe, marker, frames)
+
+    def unlearned(self, recipe: ConvertRecipe) -> Iterator[Note]:
+        """What is to be said of what the model lacks and the recipe asks for."""
+        remedy = "`facedouble train` with the same settings teaches it"
+        if self.before is None and recipe.occlusion == "keep":
+            yield Note(
+                f"{self.model.name} has not learned what stands before a face, so hands and hair are covered; {remedy}"
+            )
+        if self.skin is None and recipe.fit != "none" and self.trained.recipe.skin_faces:
+            yield Note(f"{self.model.name} knows nothing of {self.trained.people['b']}'s skin detail; {remedy}")
+
+
+Parts = Sequence[tuple[Opened, Faces]]
+"""models, and the faces each of them replaces"""
