@@ -216,7 +216,7 @@ def test_killed_training_goes_on_from_its_checkpoint(sets: dict[str, FaceSet], t
     small = ["--size", "32", "--widths", "16,24,32", "--latent", "64", "--batch", "4", "--save-every", "0.5"]
     train = command("train", sets["a"].path, sets["b"].path, "-o", model, *small)
     process = subprocess.Popen([*train, "--steps", "100000"], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not checkpoint.checkpoints(model) and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
