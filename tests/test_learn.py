@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,31 +212,36 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "facedouble.cli", *map(str, arguments)]
 
 
-def test_killed_training_goes_on_from_its_checkpoint(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+@pytest.fixture
+def training(sets: dict[str, FaceSet], tmp_path: Path) -> Iterator[tuple[Path, list[str], subprocess.Popen[str]]]:
+    """A small model, the command that trains it with the settings it has, and that command at work, past its first
+    checkpoint."""
     model = tmp_path / "m"
-    small = ["--size", "32", "--widths", "16,24,32", "--latent", "64", "--batch", "4", "--save-every", "0.5"]
-    train = command("train", sets["a"].path, sets["b"].path, "-o", model, *small)
-    process = subprocess.Popen([*train, "--steps", "100000"], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 180
-    while not checkpoint.checkpoints(model) and time.monotonic() < end:
+    first = trained(sets, model, 1, replace(SMALL, save_every_s=0.5)).step
+    line = command("train", sets["a"].path, sets["b"].path, "-o", model, "--save-every", "0.5", "--device", "cpu")
+    process = subprocess.Popen([*line, "--steps", "100000"], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 100
+    while int(checkpoint.checkpoints(model)[-1].name) == first and time.monotonic() < end:
         time.sleep(0.1)
+    with process:
+        yield model, line, process
+        process.kill()
+
+
+def test_killed_training_goes_on_from_its_checkpoint(training: tuple[Path, list[str], subprocess.Popen[str]]) -> None:
+    model, line, process = training
     process.send_signal(signal.SIGKILL)
     process.wait()
     step = int(checkpoint.checkpoints(model)[-1].name)
-    again = subprocess.run([*train, "--steps", str(step + 5)], capture_output=True, text=True, timeout=100)
+    assert step > 1
+    again = subprocess.run([*line, "--steps", str(step + 5)], capture_output=True, text=True, timeout=100)
     assert again.returncode == 0, again.stderr
     assert f"going on from step {step}" in again.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
-def test_ctrl_c_saves_and_says_so(sets: dict[str, FaceSet], tmp_path: Path) -> None:
-    model = tmp_path / "m"
-    small = ["--size", "32", "--widths", "16,24,32", "--latent", "64", "--batch", "4", "--save-every", "0.5"]
-    train = command("train", sets["a"].path, sets["b"].path, "-o", model, *small, "--steps", "100000")
-    process = subprocess.Popen(train, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 180
-    while not checkpoint.checkpoints(model) and time.monotonic() < end:
-        time.sleep(0.1)
+def test_ctrl_c_saves_and_says_so(training: tuple[Path, list[str], subprocess.Popen[str]]) -> None:
+    _, _, process = training
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
