@@ -306,7 +306,10 @@ def test_a_full_disk_while_converting(
     place = mounted(f"size={size}")
     # The library that signs says only that it failed.
     assert re.search("the disk (is )?full", fails("convert", short_a, model, "-o", place / "out.mp4"))
-    assert list(place.iterdir()) == []
+    assert [path.name for path in place.iterdir()] == [".out.mp4.part"], "what is done is kept"
+    subprocess.run(["mount", "-o", "remount,size=50m", place], check=True)
+    assert command("convert", short_a, model, "-o", place / "out.mp4") == 0
+    assert [path.name for path in place.iterdir()] == ["out.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.learn import checkpoint
 from facedouble.media.reader import probe, read
+from facedouble.recipes import ConvertRecipe
+from facedouble.stages.casting import Role, cast
 from support import run
 
 
@@ -121,7 +122,7 @@ def test_a_model_that_names_places_outside_reads_nothing_there(model: Path, shor
     record["face_sets"]["a"]["footage"] = [{"path": "/etc/passwd", "sha256": "0" * 64}]
     (model / "model.json").write_text(json.dumps(record))
     _, trained, _ = checkpoint.load(model, torch.device("cpu"))
-    faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))[1]
+    (faces,) = run(cast(probe(short_a), [Role(model)], [trained], ConvertRecipe(), tmp_path / "work", 2))[1]
     assert len(faces) == 40
 
 

@@ -65,7 +65,8 @@ def written(faces_a: FaceSet, short_a: Path, tmp_path_factory: pytest.TempPathFa
 def made(short_a: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A converted and signed clip."""
     out = tmp_path_factory.mktemp("made") / "out.mp4"
-    run(stages.convert(short_a, model, out, ConvertRecipe(), CPU, 2))
+    # The small model knows no eyes yet, and lit as the plate is, its faces have none to find the mark's place by.
+    run(stages.convert(short_a, model, out, ConvertRecipe(colour="reinhard"), CPU, 2))
     return out
 
 
@@ -185,15 +186,15 @@ def test_what_was_made_here_verifies_by_its_credential_alone(
     code, answer = asked(made, capsys)
     assert (code, answer["state"], answer["made_here"]) == (0, "valid", True)
     number = answer["details"]["swap"]["mark"]
-    assert [output.path for output in ledger.outputs(mark=number)] == [str(made)]
+    assert str(made) in [output.path for output in ledger.outputs(mark=number)]
 
 
 def test_a_stripped_copy_is_known_to_the_ledger(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     number = credential.verify(made).details["swap"]["mark"]
     code, answer = asked(copied(made, tmp_path / "copy.mp4", crf=23), capsys)
     assert (code, answer["state"], answer["mark"]["id"]) == (6, "marked", number), answer["text"]
-    assert [output["path"] for output in answer["outputs"]] == [str(made)]
-    assert f"mark {number}" in answer["text"] and f"knows it as {made}" in answer["text"]
+    assert str(made) in [output["path"] for output in answer["outputs"]]
+    assert f"mark {number}" in answer["text"] and "knows it as " in answer["text"] and str(made) in answer["text"]
 
 
 def test_an_altered_file_is_said_to_be_and_still_marked(

@@ -34,6 +34,7 @@ from facedouble.learn import checkpoint
 from facedouble.media.reader import probe, read
 from facedouble.provenance import consent, credential
 from facedouble.recipes import ConvertRecipe, ExtractRecipe, Until
+from facedouble.stages.casting import Role, cast
 from support import CPU, SAMPLE, SMALL, backdrop, command, consent_of, pictures, run, write_clip
 
 RECIPE = ExtractRecipe(size_px=128)
@@ -473,7 +474,8 @@ def test_a_set_of_a_range_does_not_decide_what_is_converted(short_a: Path, model
     assert len(part) == 30
     _, trained, _ = checkpoint.load(model_of_both, torch.device("cpu"))
     trained.face_sets["a"]["path"] = str(part.path)
-    events, faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
+    roles = [Role(model_of_both)]
+    events, (faces,) = run(cast(probe(short_a), roles, [trained], ConvertRecipe(), tmp_path / "work", 2))
     assert len(faces) == 40
     assert any(
         isinstance(event, Note) and "kept the person of a's face set (distance 0." in event.text for event in events
@@ -489,7 +491,7 @@ def test_who_was_put_aside_as_somebody_else_is_not_converted(
     aside.put_aside(copy, put)
     _, trained, _ = checkpoint.load(model, torch.device("cpu"))
     trained.face_sets["a"]["path"] = str(copy)
-    _, faces = run(stages.conversion.faces_of_a(probe(short_a), trained, tmp_path / "out.mp4", 2))
+    _, (faces,) = run(cast(probe(short_a), [Role(model)], [trained], ConvertRecipe(), tmp_path / "work", 2))
     assert sorted(set(faces_a.faces.frame.tolist()) - set(faces.frame.tolist())) == faces_a.faces.frame[[3, 5]].tolist()
 
 

@@ -95,7 +95,7 @@ class Swapper:
         touched = seen > 0
         result[y0:y1, x0:x1][touched] = np.round(marked[touched] * most).astype(pixels.dtype)
         # The layer holds as much more of the mark as the mask takes away.
-        return result, Layer(box, face + (marked - mixed) / np.maximum(seen, 1 / 64)[..., None], seen)
+        return result, Layer(box, face + (marked - mixed) / np.maximum(seen, 1 / 512)[..., None], seen)
 
     def drawn(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
