@@ -31,8 +31,8 @@ _AWAY = 0.25
 """of the face's width, up or down, where an eye, a brow or the mouth finds skin"""
 _COARSE = 1.5
 """px of the clip a px of the network above which its softness shows"""
-_MOST_SHARPENED = 0.7
-"""beyond it edges get bright and dark rims"""
+_MOST_SHARPENED = 0.35
+"""twice as much brings hardly more, and costs likeness to B (benchmarks/README.md)"""
 
 
 @dataclass(frozen=True, eq=False)
