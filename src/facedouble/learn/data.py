@@ -85,6 +85,11 @@ def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
     return rows
 
 
+def canvas_px(recipe: TrainRecipe, shown: float) -> int:
+    """C of Canvases, from crops that show so many face squares."""
+    return round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
+
+
 def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvases:
     """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
     gigabyte of them.
@@ -94,7 +99,7 @@ def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvase
     import cv2
 
     rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
-    side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
+    side = canvas_px(recipe, shown)
     rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),

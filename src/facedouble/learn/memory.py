@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..faces import ACTING
 from ..recipes import TrainRecipe
-from .data import MOST_FACES
+from .data import MOST_FACES, canvas_px
 from .losses import FaceLoss
 from .model import Network, Seen, parameters
 
@@ -56,5 +56,4 @@ def _kept(network: Network, loss_of: FaceLoss, recipe: TrainRecipe, mixed: bool,
 
 def face_bytes(recipe: TrainRecipe, shown: float, faces: int) -> int:
     """Bytes of so many `faces` held in RAM, whose crops show `shown` face squares; see data.load."""
-    side = round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
-    return 7 * side**2 * min(faces, MOST_FACES)
+    return 7 * canvas_px(recipe, shown) ** 2 * min(faces, MOST_FACES)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..curate.faceset import FaceSet
@@ -23,7 +24,7 @@ from ..find.mask import face_mask, skin_mask
 from ..find.surface import FLAT_PX, Surface
 from ..footage import spread
 from ..geometry import FACE_OVAL, apply
-from ..project import atomic_file
+from ..project import atomic_file, save_tensors
 
 COARSEST = 0.024
 """of a face square: the spread of the blur that detail is told from. A network's picture of 96 px has two px in it"""
@@ -43,10 +44,8 @@ class SkinDetail:
     """(512, 512, 3) on the flat skin: natural logarithm of the light at a point over that around it; 0 where unknown"""
 
     def save(self, model: Path) -> None:
-        from safetensors.numpy import save_file
-
         with atomic_file(model / "skin.safetensors") as temporary:
-            save_file({"ratio": self.ratio.astype(np.float16)}, temporary)
+            save_tensors(temporary, {"ratio": torch.from_numpy(self.ratio.astype(np.float16))})
 
     @classmethod
     def load(cls, model: Path) -> Self | None:

@@ -11,7 +11,7 @@ import av
 
 from ..errors import InputError
 from ..footage import Clip, Colour, Mastering
-from .pixels import FULL, LIMITED, has_sites, layout, nearest_format
+from .pixels import FULL, LIMITED, has_sites, layout, nearest_format, usual_matrix
 
 SOFTWARE = {"h264": "libx264", "h265": "libx265", "ffv1": "ffv1"}
 HARDWARE = {
@@ -134,4 +134,4 @@ def _stored_colour(like: Clip, stored_rgb: bool) -> Colour:
         return Colour(colour.primaries, colour.transfer, 0, FULL)
     if not layout(like.pixel_format).is_rgb:
         return colour
-    return Colour(colour.primaries, colour.transfer, 1 if min(like.size) >= 720 else 6, LIMITED)
+    return Colour(colour.primaries, colour.transfer, usual_matrix(like.size), LIMITED)

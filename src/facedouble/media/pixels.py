@@ -159,14 +159,19 @@ def resized(frame: Any, size: tuple[int, int], scaler: VideoReformatter) -> Any:
     return smaller
 
 
+def usual_matrix(size: tuple[int, int]) -> int:
+    """The H.273 code of the matrix that is taken where a picture of `size` does not say: BT.709 where the shorter side
+    has 720 px or more, else BT.601 (the shorter side, so that turning a picture upright changes nothing)."""
+    return 1 if min(size) >= 720 else 6
+
+
 def converted(frame: Any, name: str, colour: Colour, scaler: VideoReformatter) -> Any:
     """`frame` in pixel format `name`, where YUV has the matrix and range of `colour` on either side.
 
-    What `colour` leaves unsaid is taken by convention: BT.709 where the shorter side has 720 px or more, else BT.601
-    (the shorter side, so that turning a picture upright changes nothing), and limited range.
+    What `colour` leaves unsaid is taken by convention: the usual matrix, and limited range.
     """
     deep = max(layout(frame.format.name).bits, layout(name).bits) > 8
-    matrix = _SWS_MATRIX.get(colour.matrix) or (1 if min(frame.width, frame.height) >= 720 else 5)
+    matrix = _SWS_MATRIX.get(colour.matrix) or _SWS_MATRIX[usual_matrix((frame.width, frame.height))]
     full = colour.range == FULL or frame.format.name.startswith("yuvj")
     return scaler.reformat(
         labelled(frame),

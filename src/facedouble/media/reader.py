@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import InputError
 from ..footage import Clip, Colour, Frame, Mastering
-from .pixels import FULL, LIMITED, layout, resized, to_rgb, turned
+from .pixels import FULL, LIMITED, layout, resized, to_rgb, turned, usual_matrix
 from .tone import shown
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
@@ -29,7 +29,7 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 # packets alone tell the frames' times. Anything else is decoded once to learn them and always read from its start.
 _MOV, _MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 _PICTURE_A_PACKET = {"h264", "hevc", "av1", "vp9", "ffv1", "prores", "mjpeg", "dnxhd", "png"}
-_UNSAID, _HIGH_DEFINITION = 2, 720
+_UNSAID = 2
 _HEAD = 8  # frames decoded to confirm the packets' times: a stream may open with pictures no decoder can show
 _REORDER = 32  # frames; twice what any codec may hold back, so a key frame found that much earlier is early enough
 
@@ -93,7 +93,7 @@ def reduced(clip: Clip, part: float) -> Clip:
     colour = clip.colour
     if colour.matrix == _UNSAID and not layout(clip.pixel_format).is_rgb:
         # What is not said is taken by the size, which was another.
-        colour = replace(colour, matrix=1 if min(clip.size) >= _HIGH_DEFINITION else 6, range=colour.range or LIMITED)
+        colour = replace(colour, matrix=usual_matrix(clip.size), range=colour.range or LIMITED)
     return replace(clip, size=(width, height), filmed=clip.filmed or clip.size, colour=colour)
 
 
