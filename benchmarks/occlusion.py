@@ -105,7 +105,7 @@ def spread_out(network: Occlusion, pixels: NDArray[Any], points: NDArray[np.floa
     """(H, W) 0..1 over the whole frame."""
     import cv2
 
-    covered, to_crop = network.covered(pixels, points)
+    covered, to_crop, _ = network.covered(pixels, points)
     return np.asarray(cv2.warpAffine(covered, invert(to_crop), pixels.shape[1::-1]))
 
 

@@ -68,15 +68,17 @@ class Occlusion(nn.Module):
         return functional.pixel_shuffle(self.head(x), 2)
 
     @torch.inference_mode()
-    def covered(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """How much something covers the face with landmarks (478, 2) in a frame (H, W, 3): (128, 128) 0..1, and the
-        (2, 3) map from frame px to it."""
+    def covered(
+        self, pixels: NDArray[Any], points: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any]]:
+        """How much something covers the face with landmarks (478, 2) in a frame (H, W, 3): (128, 128) 0..1, the (2, 3)
+        map from frame px to it, and what the frame shows there: (128, 128, 3) 0..1."""
         to_crop = align(points, SIZE_PX, COVERAGE)
         crop = crop_face(pixels, to_crop, SIZE_PX).astype(np.float32) / np.iinfo(pixels.dtype).max
         drawn = drawing(apply(to_crop, points), (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
         place = self.head.weight.device
         picture, lines = (torch.from_numpy(part)[None].to(place) for part in (crop.transpose(2, 0, 1), drawn))
-        return self(picture, lines).sigmoid()[0, 0].float().cpu().numpy(), to_crop
+        return self(picture, lines).sigmoid()[0, 0].float().cpu().numpy(), to_crop, crop
 
 
 def canvases(faces: FaceSet) -> data.Canvases:

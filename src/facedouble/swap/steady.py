@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.crop import crop_face
 from ..learn.occlusion import SIZE_PX, Occlusion
 
 REACH = 2
@@ -31,8 +30,7 @@ class Glimpse:
     def of(cls, occlusion: Occlusion, pixels: NDArray[Any], points: NDArray[np.float32]) -> Glimpse:
         import cv2
 
-        covered, to_crop = occlusion.covered(pixels, points)
-        crop = crop_face(pixels, to_crop, SIZE_PX).astype(np.float32) / np.iinfo(pixels.dtype).max
+        covered, to_crop, crop = occlusion.covered(pixels, points)
         return cls(covered, to_crop, np.round(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).clip(0, 1) * 255).astype(np.uint8))
 
 
