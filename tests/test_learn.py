@@ -22,7 +22,7 @@ from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
-from facedouble.learn import checkpoint, data
+from facedouble.learn import checkpoint, data, losses
 from facedouble.learn.learner import shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
@@ -167,6 +167,13 @@ def test_similarity_is_that_of_a_library() -> None:
     grey = [torch.einsum("c,chw->hw", torch.tensor([0.2126, 0.7152, 0.0722]), x[0]).numpy() for x in (picture, noisy)]
     expected = structural_similarity(*grey, data_range=1.0, gaussian_weights=True, use_sample_covariance=False)
     assert float(loss.similarity(picture, noisy).mean()) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("size", [64, 96, 192, 512])
+def test_the_window_of_similarity_has_no_denormal_numbers(size: int) -> None:
+    window = losses._gaussian_rows(size)
+    assert float(window[window > 0].min()) > torch.finfo(torch.float32).tiny
+    assert torch.allclose(window.sum(1), torch.ones(size // 2))
 
 
 def test_only_long_gradients_are_shortened() -> None:

@@ -38,6 +38,9 @@ def run() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 an error, 2 wrong usage, 3 consent missing, 130 stopped by Ctrl-C."""
     options = _parser().parse_args(arguments)
+    # torch's threads wait for each other by spinning. On a machine that does other work as well the one waited for may
+    # not be running at all, and training crawls at a tenth of its speed: so they spin briefly, then sleep (libgomp).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.umask(0o077)  # faces, models and outputs are for the user's eyes until the user shares them
     stopped = Flag()
     with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
