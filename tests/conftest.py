@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is there; why: facedouble.cli.main
+
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces
 from facedouble.recipes import ExtractRecipe, Until

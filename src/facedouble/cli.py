@@ -144,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
     train.add_argument(
+        "--from", dest="earlier", type=Path, metavar="MODEL",
+        help="begin a new model with what an earlier one knows of faces at large, and with the decoder of each person "
+        "whom that one has learned from the same footage",
+    )  # fmt: skip
+    train.add_argument(
         "--tensorboard", action="store_true",
         help="also write curves and previews for TensorBoard (pip install 'facedouble[tensorboard]')",
     )  # fmt: skip
@@ -451,6 +456,11 @@ def _model_options(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--decay", choices=["cosine", "constant"],
         help="of the learning rate: cosine, down to the end of --minutes or --steps (default), or none",
+    )  # fmt: skip
+    group.add_argument(
+        "--specialists", choices=["none", "orientation"],
+        help="orientation: half of the budget goes into a model of all angles, half into one each for faces that look "
+        "ahead, partly aside and aside; convert takes the one that fits (default: none)",
     )  # fmt: skip
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")

@@ -41,7 +41,7 @@ def _train_recipe(options: argparse.Namespace, model: Path | None = None) -> Tra
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
         "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
-        "decay": options.decay,
+        "decay": options.decay, "specialists": options.specialists,
         "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
@@ -188,7 +188,8 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
         from .board import Board
 
         board = Board(options.output / "tensorboard")
-    _listen(stages.train(sets, options.output, recipe, until, device, stopped.is_set), options, board)
+    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.earlier)
+    _listen(training, options, board)
     return 130 if stopped.is_set() else 0
 
 

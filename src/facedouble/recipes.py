@@ -116,6 +116,8 @@ class TrainRecipe(Recipe):
     """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
     skin_faces: int = 32
     """how many of B's faces are read for fine skin detail (learn.skin); 0: none of it"""
+    specialists: str = "none"
+    """orientation: after the model one each for faces that look ahead, partly aside and aside, see learn.specialists"""
     seed: int = 1
     save_every_s: float = 120
     score_every_s: float = 60
@@ -145,6 +147,10 @@ class TrainRecipe(Recipe):
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")
+        _check(
+            self.specialists in ("none", "orientation"),
+            f"specialists {self.specialists!r}: expected orientation or none",
+        )
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 
@@ -232,3 +238,11 @@ class Until:
     def __post_init__(self) -> None:
         _check(self.minutes is None or self.minutes > 0, f"minutes {self.minutes}: expected more than 0")
         _check(self.steps is None or self.steps > 0, f"steps {self.steps}: expected more than 0")
+
+    def part(self, part: float) -> Until:
+        """So much of the minutes and steps."""
+        return Until(
+            None if self.minutes is None else self.minutes * part,
+            None if self.steps is None else max(1, round(self.steps * part)),
+            self.plateau,
+        )

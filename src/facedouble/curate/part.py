@@ -16,6 +16,7 @@ from .quality import MEASURES, Quality
 
 ORIENTATION_EDGES = (20.0, 50.0)
 """degrees of yaw to either side: frontal up to the first, three-quarter up to the second, side beyond"""
+ORIENTATIONS = ("frontal", "three-quarter", "side")
 # Spreads under which a feature of `pick` says little; no set is blown up to more than it shows.
 _POSE_DEGREES, _EXPRESSION, _LIGHTNESS = 5.0, 0.2, 3.0
 _LIGHT_WEIGHT = 0.5
@@ -29,7 +30,7 @@ def orientations(quality: Quality, edges: Sequence[float] = ORIENTATION_EDGES) -
     """Name -> rows of faces that look ahead (frontal), partly aside (three-quarter) and aside (side), left or right."""
     rows = quality.rows()
     place = np.digitize(np.abs(quality.yaw[rows]), edges)
-    return {name: rows[place == number] for number, name in enumerate(("frontal", "three-quarter", "side"))}
+    return {name: rows[place == number] for number, name in enumerate(ORIENTATIONS)}
 
 
 def bins(quality: Quality, by: str) -> dict[str, NDArray[np.int64]]:

@@ -49,6 +49,10 @@ class Trained:
     """side -> path and sha256 of the set; `footage`: path and sha256 of every clip the model ever learned from"""
     identity: dict[str, list[float]]
     """side -> mean descriptor, by which A is known in footage and a swap is judged"""
+    begun_from: dict[str, str] | None = None
+    """path and sha256 of the weights of the earlier model whose parts it began with, if it did"""
+    earlier: tuple[ConsentRecord, ...] = ()
+    """consents of the people whom that model, and those before it, learned from"""
 
 
 @dataclass
@@ -68,7 +72,7 @@ class State:
 
 def write_model(model: Path, trained: Trained) -> None:
     model.mkdir(parents=True, exist_ok=True)
-    consent.save([trained.consents[side] for side in SIDES], model / "consent.toml")
+    consent.save([*(trained.consents[side] for side in SIDES), *trained.earlier], model / "consent.toml")
     save_json(
         model / "model.json",
         {
@@ -78,6 +82,8 @@ def write_model(model: Path, trained: Trained) -> None:
             "consents": {side: record.id for side, record in trained.consents.items()},
             "face_sets": trained.face_sets,
             "identity": trained.identity,
+            "begun_from": trained.begun_from,
+            "earlier": [record.id for record in trained.earlier],
         },
     )
 
@@ -93,15 +99,18 @@ def read_model(model: Path) -> Trained:
                 f"{model}: model of version {record['version']}, this program reads {_ONE_CLIP} and {VERSION}. Convert "
                 "with the program that made it, or train anew with another -o."
             )
-        consents = dict(zip(SIDES, consent.load(model / "consent.toml"), strict=True))
-        if {side: kept.id for side, kept in consents.items()} != record["consents"]:
+        a, b, *earlier = consent.load(model / "consent.toml")
+        consents = dict(zip(SIDES, (a, b), strict=True))
+        known = [*(record["consents"][side] for side in SIDES), *record.get("earlier", [])]
+        if [kept.id for kept in (a, b, *earlier)] != known:
             raise ConsentError(
                 f"{model / 'consent.toml'}: not the records this model was trained under. "
                 "Put those back, or train again."
             )
         recipe = TrainRecipe.from_dict(record["recipe"])
         face_sets = {side: _face_set(record["face_sets"][side], record["version"]) for side in SIDES}
-        return Trained(recipe, record["people"], consents, face_sets, record["identity"])
+        begun_from = record.get("begun_from")
+        return Trained(recipe, record["people"], consents, face_sets, record["identity"], begun_from, tuple(earlier))
     except FacedoubleError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -200,6 +209,29 @@ def chosen(model: Path, which: str) -> Path:
     raise ModelError(f"{model}: no checkpoint {which!r}. Expected newest, best, or one of the steps {steps}.")
 
 
+def shared_parts(earlier: Path, footage: Mapping[str, set[str]], recipe: TrainRecipe) -> dict[str, Tensor]:
+    """What a new model may begin with of an `earlier` one's averaged weights: the parts that are no one person's
+    (encoder, reader of drawings, meaning of expressions), and the decoder of each side that has seen some of the same
+    `footage` (side -> sha256 of clips); of these what fits a network of `recipe`.
+
+    Raises ModelError where the encoder's convolutions do not.
+    """
+    known = read_model(earlier).face_sets
+    same = {side for side in SIDES if footage[side] & {clip["sha256"] for clip in known[side]["footage"]}}
+    found = _tensors(chosen(earlier, "newest") / "average.safetensors")
+    wanted = {name: value.shape for name, value in Network(recipe).state_dict().items()}
+    of_all = ("encoder.", "reader.", "share.acting.", *(f"decoders.{side}." for side in sorted(same)))
+    fitting = {
+        name: value for name, value in found.items() if name.startswith(of_all) and wanted.get(name) == value.shape
+    }
+    if any(name.startswith("encoder.layers.") and name not in fitting for name in wanted):
+        raise ModelError(
+            f"{earlier}: nothing of it fits a model of preset {recipe.preset} with widths {recipe.widths}. Choose a "
+            "model of the same --preset and --widths, or begin without --from."
+        )
+    return fitting
+
+
 def _state(folder: Path) -> State:
     try:
         return State(**json.loads((folder / "state.json").read_text()))
@@ -210,13 +242,18 @@ def _state(folder: Path) -> State:
 def load(model: Path, device: torch.device, which: str = "newest") -> tuple[Network, Trained, State]:
     """The network to convert with (the averaged weights), what it was made of, and how far it came; `which` as in
     `chosen`."""
-    trained, folder = read_model(model), chosen(model, which)
-    network = Network(trained.recipe)
+    trained = read_model(model)
+    return network(model, trained.recipe, device, which), trained, _state(chosen(model, which))
+
+
+def network(model: Path, recipe: TrainRecipe, device: torch.device, which: str = "newest") -> Network:
+    """As `load`, of a folder that has checkpoints but no record."""
+    folder, made = chosen(model, which), Network(recipe)
     try:
-        network.load_state_dict(_tensors(folder / "average.safetensors"))
+        made.load_state_dict(_tensors(folder / "average.safetensors"))
     except RuntimeError as error:
         raise _broken(folder, error) from error
-    return network.to(device).eval(), trained, _state(folder)
+    return made.to(device).eval()
 
 
 def weights_sha256(model: Path, which: str = "newest") -> str:

@@ -66,12 +66,15 @@ class Canvases:
         return Seen(sampled[:, :3], self.acting.to(device), sampled[:, 3:6]), sampled[:, 3:4]
 
 
-def usable_rows(faces: FaceSet, recipe: TrainRecipe) -> NDArray[np.int64]:
-    """The set's rows that have a crop.
+def usable_rows(faces: FaceSet, recipe: TrainRecipe, facing: tuple[float, float] | None = None) -> NDArray[np.int64]:
+    """The set's rows that have a crop; `facing`: of faces turned so many degrees, from and up to, to either side.
 
     Raises FaceError where there are fewer than 30, or where the crops show less than the recipe asks for.
     """
     rows = faces.rows_with_crops()
+    if facing is not None:
+        yaw = np.abs(np.degrees(faces.faces.pose[rows, 0]))
+        rows = rows[(yaw >= facing[0]) & (yaw < facing[1])]
     if len(rows) < MINIMUM_FACES:
         raise FaceError(
             f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are "
@@ -90,15 +93,17 @@ def canvas_px(recipe: TrainRecipe, shown: float) -> int:
     return round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
 
 
-def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvases:
+def load(
+    faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES, facing: tuple[float, float] | None = None
+) -> Canvases:
     """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
-    gigabyte of them.
+    gigabyte of them; `facing` as in `usable_rows`.
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
     import cv2
 
-    rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
+    rows, shown = usable_rows(faces, recipe, facing), faces.recipe.coverage
     side = canvas_px(recipe, shown)
     rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
     to_canvas = compose(

@@ -32,14 +32,22 @@ class Learner:
     """all chance of the batches"""
 
     @classmethod
-    def new(cls, recipe: TrainRecipe, place: torch.device, faces: Mapping[str, Canvases]) -> Self:
-        """At its start, which the recipe's seed decides; `faces` are both people's."""
+    def new(
+        cls,
+        recipe: TrainRecipe,
+        place: torch.device,
+        faces: Mapping[str, Canvases],
+        start: Mapping[str, Tensor] | None = None,
+    ) -> Self:
+        """At its start, which the recipe's seed decides, but for the weights that `start` names; `faces` are both
+        people's."""
         torch.manual_seed(recipe.seed)
         network = _laid_out(Network(recipe).to(place), place)
         network.meet(
             {side: faces[side].points / faces[side].square_px for side in SIDES},
             {side: faces[side].acting.numpy() for side in SIDES},
         )
+        network.load_state_dict(start or {}, strict=False)
         average = copy.deepcopy(network).requires_grad_(False)
         return cls(network, average, _optimizer(network, recipe), torch.Generator().manual_seed(recipe.seed))
 

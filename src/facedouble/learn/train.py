@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,18 @@ _PROGRESS_EVERY_S = 1.0
 
 
 def train(
-    model: Path, sets: dict[str, FaceSet], recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
+    model: Path,
+    sets: dict[str, FaceSet],
+    recipe: TrainRecipe,
+    until: Until,
+    device: Device,
+    stop: Callable[[], bool],
+    start: Mapping[str, Tensor] | None = None,
+    facing: tuple[float, float] | None = None,
 ) -> Iterator[Event]:
     """Train `model` on the face sets of sides "a" and "b" until `until` or until `stop()` answers True.
+
+    `start` are weights to begin with instead of random ones; `facing` limits the faces, see data.usable_rows.
 
     Goes on from the newest checkpoint where there is one; `until` counts all training of the model, not of this run.
     Where training comes apart, it goes back to the newest checkpoint and on with half the learning rate; where the
@@ -52,9 +61,9 @@ def train(
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    faces = {side: data.load(sets[side], recipe) for side in SIDES}
+    faces = {side: data.load(sets[side], recipe, facing=facing) for side in SIDES}
     faces["b"] = data.match_colour(faces["b"], faces["a"])
-    learner = Learner.new(recipe, place, faces)
+    learner = Learner.new(recipe, place, faces, start)
     state = checkpoint.resume(model, learner)
     if state.step:
         yield Note(f"{model.name}: going on from step {state.step}, after {state.seconds / 60:.1f} minutes of training")
@@ -112,7 +121,7 @@ def train(
         except Diverged as trouble:
             watch.count(trouble, state.step, recipe.learning_rate * state.rate)
             state.seconds, state.rate = earlier + now - begun, state.rate * _SLOWER
-            learner, state = _back(model, recipe, place, faces, state, watch.setbacks)
+            learner, state = _back(model, recipe, place, faces, start, state, watch.setbacks)
             back = f"step {state.step}" if state.step else "the start"
             rate = recipe.learning_rate * state.rate
             yield Note(f"{trouble}: going on from {back} with half the learning rate, {rate:.2g}", warning=True)
@@ -150,11 +159,12 @@ def _back(
     recipe: TrainRecipe,
     place: torch.device,
     faces: dict[str, data.Canvases],
+    start: Mapping[str, Tensor] | None,
     lost: checkpoint.State,
     setbacks: int,
 ) -> tuple[Learner, checkpoint.State]:
     """The newest checkpoint, or the start, but what `lost` says of time, learning rate and memory."""
-    learner = Learner.new(recipe, place, faces)
+    learner = Learner.new(recipe, place, faces, start)
     state = checkpoint.resume(model, learner)
     state.seconds, state.rate, state.parts = lost.seconds, lost.rate, lost.parts
     learner.generator.manual_seed(recipe.seed + setbacks)  # not into the very same batches

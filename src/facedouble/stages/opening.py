@@ -15,11 +15,12 @@ from ..device import Device
 from ..events import Note
 from ..faces import Faces
 from ..footage import Clip, Frame, spread
-from ..learn import checkpoint, occlusion
+from ..learn import checkpoint, occlusion, specialists
 from ..learn.checkpoint import Trained
-from ..learn.model import SIDES, Network
+from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
+from ..learn.specialists import Routed
 from ..media.reader import frame_at
 from ..provenance import certificate, consent
 from ..provenance.mark import Marker
@@ -35,7 +36,7 @@ class Opened:
     """A model, loaded to convert with."""
 
     model: Path
-    network: Network
+    network: Network | Routed
     trained: Trained
     state: checkpoint.State
     before: Occlusion | None
@@ -49,13 +50,17 @@ class Opened:
         """Raises ModelError; ConsentError where a record does not hold; and where the signing key is unusable, which
         must stop the work before it begins, not after."""
         place = torch.device(device.name)
+        network: Network | Routed
         network, trained, state = checkpoint.load(model, place, which)
-        for side in SIDES:
-            consent.check(trained.consents[side], dt.date.today())
+        for record in (*trained.consents.values(), *trained.earlier):
+            consent.check(record, dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
         before = None if before is None else before.to(place)
         sha256 = checkpoint.weights_sha256(model, which)
+        if which == "newest" and (experts := specialists.load(model, trained.recipe, place)):
+            network = Routed(network, experts)
+            sha256 = specialists.weights_sha256(model, sha256, experts)
         return cls(model, network, trained, state, before, SkinDetail.load(model), sha256)
 
     def swapper(

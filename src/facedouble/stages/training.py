@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Generator, Iterator
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,10 @@ import torch
 
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, occlusion, skin
+from ..learn import checkpoint, occlusion, skin, specialists
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
@@ -26,11 +27,26 @@ from ..provenance import consent
 from ..recipes import TrainRecipe, Until
 from .matching import advise
 
+_GENERAL = 0.5
+"""what part of a budget the model of all angles has, where there are specialists"""
+_SPECIALISTS_RATE = 0.5
+
 
 def train(
-    sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
+    sets: dict[str, FaceSet],
+    model: Path,
+    recipe: TrainRecipe,
+    until: Until,
+    device: Device,
+    stop: Callable[[], bool],
+    earlier: Path | None = None,
 ) -> Generator[Event, None, Path]:
-    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings."""
+    """Train a model on two face sets, or go on with it. A new one may begin with parts of an `earlier` model, see
+    checkpoint.shared_parts. Raises ModelError where it was begun with other settings."""
+    if recipe.specialists != "none" and until == Until():
+        raise InputError(
+            "--specialists: expected --minutes, --steps or --until plateau, to know when their turn comes."
+        )
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
         usable_rows(sets[side], recipe)  # before anything is written
@@ -52,7 +68,12 @@ def train(
     if model.exists() and any(model.iterdir()):
         before = checkpoint.read_model(model)
         yield from _check_same(model, before, trained)
+        if earlier is not None and (before.begun_from or {}).get("path") != str(earlier.resolve()):
+            raise ModelError(
+                f"{model}: not begun from {earlier}. Leave out --from, or choose another -o for a new model."
+            )
         trained = _with_footage_of(before, trained)
+    trained, start = _started(model, earlier, trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
     if not (model / "match").exists():
@@ -61,9 +82,63 @@ def train(
     yield from _read_skin(model, sets["b"], recipe.skin_faces, stop)
     if stop():
         return model
-    yield from train_network(model, sets, recipe, until, device, stop)
+    experts = specialists.taught(sets.values()) if recipe.specialists == "orientation" else []
+    if len(experts) == 1:
+        yield Note(f"no specialists: hardly any faces in both sets but {experts[0]} ones", warning=True)
+        experts = []
+    budget = until.part(_GENERAL) if experts else until
+    yield from train_network(model, sets, recipe, budget, device, stop, start)
+    yield from _specialise(model, sets, recipe, until, experts, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def _started(model: Path, earlier: Path | None, trained: Trained) -> tuple[Trained, dict[str, torch.Tensor] | None]:
+    """The record of a model, and the weights to begin with: of an earlier model, where there is no checkpoint yet.
+    Raises ConsentError where one of the people the earlier model learned from has taken the consent back."""
+    if earlier is None and trained.begun_from is not None:
+        earlier = Path(trained.begun_from["path"])
+    start = None
+    if earlier is not None and not checkpoint.checkpoints(model):
+        known = checkpoint.read_model(earlier)
+        footage = {side: {clip["sha256"] for clip in trained.face_sets[side]["footage"]} for side in SIDES}
+        start = checkpoint.shared_parts(earlier, footage, trained.recipe)
+        begun_from = {"path": str(earlier.resolve()), "sha256": checkpoint.weights_sha256(earlier)}
+        own = {record.id for record in trained.consents.values()}
+        others = {record.id: record for record in (*known.consents.values(), *known.earlier) if record.id not in own}
+        trained = replace(trained, begun_from=begun_from, earlier=tuple(others.values()))
+    for record in trained.earlier:
+        consent.check(record, dt.date.today())
+    return trained, start
+
+
+def _specialise(
+    model: Path,
+    sets: dict[str, FaceSet],
+    recipe: TrainRecipe,
+    until: Until,
+    experts: Sequence[str],
+    device: Device,
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """One after the other, each begun from the model as it is now: anew, if that has learned since."""
+    slower = replace(recipe, learning_rate=_SPECIALISTS_RATE * recipe.learning_rate)
+    for name in experts:
+        if stop():
+            return
+        folder, step = specialists.folder(model, name), int(checkpoint.chosen(model, "newest").name)
+        if (begun := specialists.begun_from(model, name)) != step:
+            if begun is not None:
+                yield Note(
+                    f"{model.name}: has learned since its specialist for {name} faces began, so that begins anew"
+                )
+                shutil.rmtree(folder)
+            with output_errors(folder):
+                specialists.note_begun(model, name, step)
+        yield Note(f"{model.name}: now a specialist for {name} faces")
+        start = checkpoint.network(model, recipe, torch.device("cpu")).state_dict()
+        budget, facing = until.part((1 - _GENERAL) / len(experts)), specialists.facing(name)
+        yield from train_network(folder, sets, slower, budget, device, stop, start, facing)
 
 
 def _learn_occlusion(
@@ -124,7 +199,7 @@ def _with_footage_of(before: Trained, now: Trained) -> Trained:
     for side in SIDES:
         clips = [*before.face_sets[side]["footage"], *now.face_sets[side]["footage"]]
         face_sets[side] = {**now.face_sets[side], "footage": list({clip["sha256"]: clip for clip in clips}.values())}
-    return replace(now, face_sets=face_sets)
+    return replace(now, face_sets=face_sets, begun_from=before.begun_from, earlier=before.earlier)
 
 
 def training_text(model: Path) -> str:

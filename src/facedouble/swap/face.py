@@ -15,6 +15,7 @@ from ..geometry import FACE_OVAL, align, apply, invert, scale_of
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
+from ..learn.specialists import Routed
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
@@ -43,7 +44,7 @@ class Layer:
 class Swapper:
     """A model ready to put B's face on A's. Threads may share it."""
 
-    network: Network
+    network: Network | Routed
     trained: TrainRecipe
     recipe: ConvertRecipe
     mark: Marker

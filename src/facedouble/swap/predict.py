@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from ..find.mask import drawing
 from ..learn.model import Network, Seen
 from ..learn.shape import carried
+from ..learn.specialists import Routed
 
 
 @torch.inference_mode()
 def predict(
-    network: Network, crop: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32], square_px: float
+    network: Network | Routed,
+    crop: NDArray[Any],
+    points: NDArray[np.float32],
+    acting: NDArray[np.float32],
+    square_px: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """The face (S, S, 3) and its mask (S, S), both 0..1, that B makes of A's crop (S, S, 3) 0..1; and its landmarks
     (478, 2) there.
