@@ -12,6 +12,10 @@ from ..faces import LANDMARKS
 
 _RIDGE = 1e-3
 _REST = 20
+_FACE = 468
+"""landmarks of the face; the irises come after"""
+_SIZES = (0.8, 1.25)
+"""of one face against another's with brows, eyes and nose as wide; people differ by some 5%"""
 _GAZE = slice(11, 19)
 """the blendshapes eyeLookDownLeft to eyeLookUpRight"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
@@ -39,6 +43,10 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
     own rest. One ridge regression explains all landmarks by a person's own shape and its parallax, linear in the
     angles, and by what all faces have in common: the blendshapes' effect and the angles' second order. So a person who
     smiles more than the other is not taken for one with a wide mouth.
+
+    B's shape is then brought to the size and place of A's whole face, as it must fill A's head. Aligned by brows, eyes
+    and nose alone, as pictures are, a person with wide-set eyes would get a mouth and chin too high in it, which also
+    looks like a raised head.
     """
     left, right = [], []
     for person, (where, what) in enumerate(zip(points, acting, strict=True)):
@@ -53,7 +61,20 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
     known, wanted = np.concatenate(left), np.concatenate(right)
     penalty = _RIDGE * np.array([0, 1, 1, 0, 1, 1, *[1] * (known.shape[1] - 6)])
     solved = np.linalg.solve(known.T @ known + np.diag(penalty), known.T @ wanted)
-    return (solved[3:6] - solved[:3]).reshape(3, LANDMARKS, 2).astype(np.float32)
+    shape_a, shape_b = solved[:6].reshape(2, 3, LANDMARKS, 2)
+    scale, shift = _fit(shape_b[0, :_FACE], shape_a[0, :_FACE])
+    shape_b = scale * shape_b
+    shape_b[0] += shift
+    return (shape_b - shape_a).astype(np.float32)
+
+
+def _fit(points: NDArray[Any], to: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+    """Scale and shift (2,) that bring points (n, 2) nearest to others, see Gower, "Generalized Procrustes analysis",
+    Psychometrika 40(1), 1975; without a turn, as the angles tell of that."""
+    middle, centre = points.mean(0), to.mean(0)
+    away = points - middle
+    scale = float(np.clip((away * (to - centre)).sum() / (away**2).sum(), *_SIZES))
+    return scale, centre - scale * middle
 
 
 def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], square_px: float) -> NDArray[np.float32]:
