@@ -152,6 +152,28 @@ def plan(_: argparse.Namespace, work: Path) -> None:
     record("plan", found)
 
 
+def start(_: argparse.Namespace, work: Path) -> None:
+    """What the real pair is like after some hundred steps, begun from scratch and with what comes with the package."""
+    (_, a), (_, b), folder = PAIRS["women"]
+    if not (folder / a).is_file():
+        print(f"women: {folder / a} is not there; left out", file=sys.stderr)
+        return
+    sets = [faces(folder / name, work / side) for side, name in (("a", a), ("b", b))]
+    columns: dict[str, dict[str, Any]] = {}
+    for begin, steps in product(("scratch", "bundled"), (100, 420, 2000)):
+        model = work / f"{begin}-{steps}"
+        command("train", *sets, "-o", model, "--steps", steps, "--from", begin)
+        state = json.loads((max((model / "checkpoints").iterdir()) / "state.json").read_text())
+        last = state["history"][-1]
+        columns[f"{begin}, {steps} steps"] = {
+            "above the mean face, dB": (last["a"] + last["b"] - last["floor_a"] - last["floor_b"]) / 2,
+            **{name: last[f"swap_{name}"] for name in ("to_b", "to_a", "pose_error", "expression")},
+        }
+        record("start", columns)
+    names = list(next(iter(columns.values())))
+    table(("", *columns), [(name, *(f"{column[name]:.2f}" for column in columns.values())) for name in names])
+
+
 def forecast(options: argparse.Namespace, work: Path) -> None:
     """Every forecast that a training could have given, from its 8th score on, against scores up to twice as late."""
     from facedouble.learn.forecast import Forecast
@@ -295,7 +317,8 @@ def suite(options: argparse.Namespace, work: Path) -> None:
         title = f"{preset}-{minutes:g}"
         model = work / (preset if preset == "classic" else title)
         sets = [faces(SAMPLE / name, work / side) for side, name in PAIRS["sample"][:2]]
-        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset)
+        # From scratch: what a new model begins with has learned from these very performers.
+        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset, "--from", "scratch")
         for name in SUITES:
             out = work / f"{name}-{title}.mp4"
             command("convert", SUITE / f"{name}-target.mp4", model, "-o", out)
@@ -317,7 +340,8 @@ def fit(options: argparse.Namespace, work: Path) -> None:
             continue
         model = work / f"{pair}-{preset}-{minutes:g}"
         sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
-        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset)
+        begin = ("--from", "scratch") if pair == "sample" else ()
+        command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset, *begin)
         for name in SUITES if pair == "sample" else (pair,):
             target = SUITE / f"{name}-target.mp4" if pair == "sample" else folder / a
             columns: dict[str, dict[str, Any]] = {}
@@ -794,6 +818,7 @@ JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psn
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
     "plan": plan,
+    "start": start,
     "forecast": forecast,
     "stages": stages,
     "swap": swap,

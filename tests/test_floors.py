@@ -28,7 +28,7 @@ INSIDE = {
     ],
     "learn": [
         "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
-        "specialists", "safety", "forecast", "health", "fit", "chart", "memory", "train",
+        "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [

@@ -12,10 +12,11 @@ import torch
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, ModelError
-from facedouble.learn import checkpoint
+from facedouble.learn import checkpoint, start
+from facedouble.learn.model import Network
 from facedouble.provenance import consent, ledger
 from facedouble.provenance.ledger import Revocation
-from facedouble.recipes import Until
+from facedouble.recipes import TrainRecipe, Until
 from facedouble.stages.opening import Opened
 from support import CPU, SMALL, consent_of, run
 
@@ -39,14 +40,14 @@ def footage(faces: FaceSet) -> set[str]:
 
 def test_what_is_taken(model: Path, sets: dict[str, FaceSet]) -> None:
     """Nobody's own measures; a decoder only of who was learned from the same footage."""
-    parts = checkpoint.shared_parts(model, {"a": {"other"}, "b": footage(sets["b"])}, SMALL)
+    parts = start.of_earlier(model, {"a": {"other"}, "b": footage(sets["b"])}, SMALL)
     assert {name.split(".")[0] for name in parts} == {"encoder", "reader", "share", "decoders"}
     assert {name.split(".")[1] for name in parts if name.startswith("decoders")} == {"b"}
     assert {name.split(".")[1] for name in parts if name.startswith("share")} == {"acting"}
-    finer = checkpoint.shared_parts(model, {side: footage(sets[side]) for side in "ab"}, replace(SMALL, size_px=64))
+    finer = start.of_earlier(model, {side: footage(sets[side]) for side in "ab"}, replace(SMALL, size_px=64))
     assert not any(name.startswith("decoders.a.spread.0") for name in finer)  # of another shape
     with pytest.raises(ModelError, match="--widths"):
-        checkpoint.shared_parts(model, {"a": set(), "b": set()}, replace(SMALL, widths=(24, 32, 48)))
+        start.of_earlier(model, {"a": set(), "b": set()}, replace(SMALL, widths=(24, 32, 48)))
 
 
 def test_it_begins_with_them_and_says_so(model: Path, sets: dict[str, FaceSet], tmp_path: Path) -> None:
@@ -97,3 +98,38 @@ def test_consents_of_those_it_learned_from_count(
         train(others, tmp_path / "fourth", 1, third)
     assert not (tmp_path / "fourth").exists()
     assert consent.load(third / "consent.toml")[0].person == "other a"
+
+
+COMPACT = TrainRecipe(occlusion_steps=0, skin_faces=0, score_every_s=600)
+
+
+def test_what_comes_with_the_package_fits_compact_and_standard_alone() -> None:
+    network = Network(COMPACT).state_dict()
+    weights = start.bundled(COMPACT)
+    assert {name.split(".")[0] for name in weights} == {"encoder", "reader", "share", "decoders"}
+    assert all(network[name].shape == value.shape for name, value in weights.items())
+    assert torch.equal(weights["decoders.a.picture.1.weight"], weights["decoders.b.picture.1.weight"])
+    finer = start.bundled(TrainRecipe.of("standard"))
+    assert "decoders.b.spread.0.weight" in finer and "decoders.b.picture.1.weight" not in finer
+    for preset in ("classic", "small", "large"):
+        assert not start.bundled(TrainRecipe.of(preset))
+
+
+def test_a_new_model_begins_with_it_unless_told_not_to(sets: dict[str, FaceSet], tmp_path: Path) -> None:
+    scores = {}
+    for name, begin in (("bundled", None), ("scratch", "scratch")):
+        run(stages.train(sets, tmp_path / name, COMPACT, Until(steps=12), CPU, lambda: False, begin))
+        record, state = checkpoint.read_model(tmp_path / name), checkpoint.load(tmp_path / name, PLACE)[2]
+        assert (record.begun_from or {}).get("path") == (None if begin else "bundled")
+        scores[name] = state.history[-1]["a"] + state.history[-1]["b"]
+    assert scores["bundled"] > scores["scratch"] + 3
+    with pytest.raises(ModelError, match="--from scratch"):
+        run(stages.train(sets, tmp_path / "scratch", COMPACT, Until(steps=13), CPU, lambda: False, "bundled"))
+
+
+def test_what_is_bundled_does_not_move_chance(sets: dict[str, FaceSet]) -> None:
+    torch.manual_seed(3)
+    first = torch.rand(3)
+    torch.manual_seed(3)
+    start.bundled(COMPACT)
+    assert torch.equal(torch.rand(3), first)

@@ -144,9 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("-o", "--output", type=_named, required=True, help="the model's folder")
     _train_options(train, minutes=None)
     train.add_argument(
-        "--from", dest="earlier", type=Path, metavar="MODEL",
-        help="begin a new model with what an earlier one knows of faces at large, and with the decoder of each person "
-        "whom that one has learned from the same footage",
+        "--from", dest="begin", type=_beginning, metavar="MODEL|scratch|bundled",
+        help="begin a new model with what an earlier one knows of faces at large, and the decoder of each person whom "
+        "it learned from the same footage; from scratch; or with what rendered performers taught (bundled: default)",
     )  # fmt: skip
     train.add_argument(
         "--tensorboard", action="store_true",
@@ -420,6 +420,10 @@ def _extract_options(command: argparse.ArgumentParser) -> None:
         "--same-person", type=float, default=0.6, metavar="D",
         help="distance of identities under which two faces are one person's; lower keeps fewer (default: %(default)g)",
     )  # fmt: skip
+
+
+def _beginning(text: str) -> str | Path:
+    return text if text in ("scratch", "bundled") else Path(text)
 
 
 def _train_options(command: argparse.ArgumentParser, minutes: float | None) -> None:

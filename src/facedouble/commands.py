@@ -188,7 +188,7 @@ def train(options: argparse.Namespace, stopped: Flag) -> int:
         from .board import Board
 
         board = Board(options.output / "tensorboard")
-    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.earlier)
+    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.begin)
     _listen(training, options, board)
     return 130 if stopped.is_set() else 0
 

@@ -50,7 +50,7 @@ class Trained:
     identity: dict[str, list[float]]
     """side -> mean descriptor, by which A is known in footage and a swap is judged"""
     begun_from: dict[str, str] | None = None
-    """path and sha256 of the weights of the earlier model whose parts it began with, if it did"""
+    """path and sha256 of the weights it began with (see learn.start); None where that were random ones"""
     earlier: tuple[ConsentRecord, ...] = ()
     """consents of the people whom that model, and those before it, learned from"""
 
@@ -209,27 +209,9 @@ def chosen(model: Path, which: str) -> Path:
     raise ModelError(f"{model}: no checkpoint {which!r}. Expected newest, best, or one of the steps {steps}.")
 
 
-def shared_parts(earlier: Path, footage: Mapping[str, set[str]], recipe: TrainRecipe) -> dict[str, Tensor]:
-    """What a new model may begin with of an `earlier` one's averaged weights: the parts that are no one person's
-    (encoder, reader of drawings, meaning of expressions), and the decoder of each side that has seen some of the same
-    `footage` (side -> sha256 of clips); of these what fits a network of `recipe`.
-
-    Raises ModelError where the encoder's convolutions do not.
-    """
-    known = read_model(earlier).face_sets
-    same = {side for side in SIDES if footage[side] & {clip["sha256"] for clip in known[side]["footage"]}}
-    found = _tensors(chosen(earlier, "newest") / "average.safetensors")
-    wanted = {name: value.shape for name, value in Network(recipe).state_dict().items()}
-    of_all = ("encoder.", "reader.", "share.acting.", *(f"decoders.{side}." for side in sorted(same)))
-    fitting = {
-        name: value for name, value in found.items() if name.startswith(of_all) and wanted.get(name) == value.shape
-    }
-    if any(name.startswith("encoder.layers.") and name not in fitting for name in wanted):
-        raise ModelError(
-            f"{earlier}: nothing of it fits a model of preset {recipe.preset} with widths {recipe.widths}. Choose a "
-            "model of the same --preset and --widths, or begin without --from."
-        )
-    return fitting
+def averaged(model: Path) -> dict[str, Tensor]:
+    """The averaged weights of the newest checkpoint."""
+    return _tensors(chosen(model, "newest") / "average.safetensors")
 
 
 def _state(folder: Path) -> State:

@@ -65,7 +65,7 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
     scale, shift = _fit(shape_b[0, :_FACE], shape_a[0, :_FACE])
     shape_b = scale * shape_b
     shape_b[0] += shift
-    return (shape_b - shape_a).astype(np.float32)
+    return np.asarray(shape_b - shape_a, np.float32)
 
 
 def _fit(points: NDArray[Any], to: NDArray[Any]) -> tuple[float, NDArray[Any]]:

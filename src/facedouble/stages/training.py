@@ -16,7 +16,7 @@ from ..device import Device
 from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, occlusion, skin, specialists
+from ..learn import checkpoint, occlusion, skin, specialists, start
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
@@ -39,10 +39,12 @@ def train(
     until: Until,
     device: Device,
     stop: Callable[[], bool],
-    earlier: Path | None = None,
+    begin: str | Path | None = None,
 ) -> Generator[Event, None, Path]:
-    """Train a model on two face sets, or go on with it. A new one may begin with parts of an `earlier` model, see
-    checkpoint.shared_parts. Raises ModelError where it was begun with other settings."""
+    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings.
+
+    `begin`: what a new one begins with, an earlier model or "scratch"; None: the bundled weights. See learn.start.
+    """
     if recipe.specialists != "none" and until == Until():
         raise InputError(
             "--specialists: expected --minutes, --steps or --until plateau, to know when their turn comes."
@@ -65,15 +67,12 @@ def train(
         },
         identity={side: mean_embedding(sets[side].faces.embedding).tolist() for side in SIDES},
     )
+    before = None
     if model.exists() and any(model.iterdir()):
         before = checkpoint.read_model(model)
         yield from _check_same(model, before, trained)
-        if earlier is not None and (before.begun_from or {}).get("path") != str(earlier.resolve()):
-            raise ModelError(
-                f"{model}: not begun from {earlier}. Leave out --from, or choose another -o for a new model."
-            )
         trained = _with_footage_of(before, trained)
-    trained, start = _started(model, earlier, trained)
+    trained, weights = _started(model, before, begin, trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
     if not (model / "match").exists():
@@ -87,29 +86,43 @@ def train(
         yield Note(f"no specialists: hardly any faces in both sets but {experts[0]} ones", warning=True)
         experts = []
     budget = until.part(_GENERAL) if experts else until
-    yield from train_network(model, sets, recipe, budget, device, stop, start)
+    yield from train_network(model, sets, recipe, budget, device, stop, weights)
     yield from _specialise(model, sets, recipe, until, experts, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
 
 
-def _started(model: Path, earlier: Path | None, trained: Trained) -> tuple[Trained, dict[str, torch.Tensor] | None]:
-    """The record of a model, and the weights to begin with: of an earlier model, where there is no checkpoint yet.
-    Raises ConsentError where one of the people the earlier model learned from has taken the consent back."""
-    if earlier is None and trained.begun_from is not None:
-        earlier = Path(trained.begun_from["path"])
-    start = None
-    if earlier is not None and not checkpoint.checkpoints(model):
-        known = checkpoint.read_model(earlier)
-        footage = {side: {clip["sha256"] for clip in trained.face_sets[side]["footage"]} for side in SIDES}
-        start = checkpoint.shared_parts(earlier, footage, trained.recipe)
-        begun_from = {"path": str(earlier.resolve()), "sha256": checkpoint.weights_sha256(earlier)}
-        own = {record.id for record in trained.consents.values()}
-        others = {record.id: record for record in (*known.consents.values(), *known.earlier) if record.id not in own}
-        trained = replace(trained, begun_from=begun_from, earlier=tuple(others.values()))
+def _started(
+    model: Path, before: Trained | None, begin: str | Path | None, trained: Trained
+) -> tuple[Trained, dict[str, torch.Tensor]]:
+    """The record of a model, and the weights to begin with, if it has no checkpoint yet. `before` is its record so far.
+
+    Raises ModelError where it is to begin with something else than it did, ConsentError where one of the people whom an
+    earlier model learned from has taken the consent back.
+    """
+    asked = str(begin.resolve()) if isinstance(begin, Path) else begin
+    source = asked or start.BUNDLED
+    if before is not None:
+        source = start.SCRATCH if before.begun_from is None else before.begun_from["path"]
+        trained = replace(trained, begun_from=before.begun_from, earlier=before.earlier)
+        if asked is not None and asked != source:
+            raise ModelError(f"{model}: begun with --from {source}. Give that or none, or choose another -o.")
+    weights: dict[str, torch.Tensor] = {}
+    if not checkpoint.checkpoints(model) and source != start.SCRATCH:
+        own, people, sha256 = {record.id for record in trained.consents.values()}, [], start.bundled_sha256()
+        if source == start.BUNDLED:
+            weights = start.bundled(trained.recipe)
+        else:
+            known = checkpoint.read_model(Path(source))
+            footage = {side: {clip["sha256"] for clip in trained.face_sets[side]["footage"]} for side in SIDES}
+            weights = start.of_earlier(Path(source), footage, trained.recipe)
+            people, sha256 = [*known.consents.values(), *known.earlier], checkpoint.weights_sha256(Path(source))
+        earlier = {record.id: record for record in people if record.id not in own}
+        begun_from = {"path": source, "sha256": sha256} if weights else None
+        trained = replace(trained, begun_from=begun_from, earlier=tuple(earlier.values()))
     for record in trained.earlier:
         consent.check(record, dt.date.today())
-    return trained, start
+    return trained, weights
 
 
 def _specialise(
@@ -136,9 +149,9 @@ def _specialise(
             with output_errors(folder):
                 specialists.note_begun(model, name, step)
         yield Note(f"{model.name}: now a specialist for {name} faces")
-        start = checkpoint.network(model, recipe, torch.device("cpu")).state_dict()
+        weights = checkpoint.averaged(model)
         budget, facing = until.part((1 - _GENERAL) / len(experts)), specialists.facing(name)
-        yield from train_network(folder, sets, slower, budget, device, stop, start, facing)
+        yield from train_network(folder, sets, slower, budget, device, stop, weights, facing)
 
 
 def _learn_occlusion(
@@ -199,7 +212,7 @@ def _with_footage_of(before: Trained, now: Trained) -> Trained:
     for side in SIDES:
         clips = [*before.face_sets[side]["footage"], *now.face_sets[side]["footage"]]
         face_sets[side] = {**now.face_sets[side], "footage": list({clip["sha256"]: clip for clip in clips}.values())}
-    return replace(now, face_sets=face_sets, begun_from=before.begun_from, earlier=before.earlier)
+    return replace(now, face_sets=face_sets)
 
 
 def training_text(model: Path) -> str:
