@@ -12,7 +12,7 @@ import torch
 
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
 from ..learn import checkpoint, occlusion, skin
@@ -20,6 +20,8 @@ from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
 from ..learn.skin import SkinDetail
+from ..learn.together import ALONE, Together
+from ..learn.train import assist as assist_network
 from ..learn.train import train as train_network
 from ..project import output_errors
 from ..provenance import consent
@@ -28,9 +30,19 @@ from .matching import advise
 
 
 def train(
-    sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
+    sets: dict[str, FaceSet],
+    model: Path,
+    recipe: TrainRecipe,
+    until: Until,
+    device: Device,
+    stop: Callable[[], bool],
+    together: Together = ALONE,
 ) -> Generator[Event, None, Path]:
-    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings."""
+    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings.
+
+    Of several processes the first one does this, and the others `assist`.
+    """
+    together.check(recipe)
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
         usable_rows(sets[side], recipe)  # before anything is written
@@ -61,9 +73,25 @@ def train(
     yield from _read_skin(model, sets["b"], recipe.skin_faces, stop)
     if stop():
         return model
-    yield from train_network(model, sets, recipe, until, device, stop)
+    together.tell((recipe, {side: trained.face_sets[side]["sha256"] for side in SIDES}))
+    yield from train_network(model, sets, recipe, until, device, stop, together)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def assist(folders: dict[str, Path], model: Path, device: Device, together: Together) -> None:
+    """Help the first process to train on the face sets in `folders`, from when it has checked and made all else ready.
+
+    Raises InputError for other sets than the first process has.
+    """
+    if (told := together.hear()) is None:
+        return
+    recipe, expected = told
+    sets = {side: FaceSet.load(folders[side]) for side in SIDES}
+    for side in SIDES:
+        if sets[side].sha256() != expected[side]:
+            raise InputError(f"{folders[side]}: not the face set that is here where training is led. Copy that one.")
+    assist_network(model, sets, recipe, device, together)
 
 
 def _learn_occlusion(
