@@ -28,7 +28,7 @@ from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, command, run
 
 # A constant rate, whatever the budget; five faces in two parts, of which two processes compute 1 + 2 and 1 + 1.
-RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-3)
+RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-3, save_every_s=1e9)
 ONE = replace(CPU, threads=1)
 """each of two processes on two cores has one of them"""
 STEPS = 16
@@ -128,7 +128,7 @@ def test_trouble_of_one_process_is_met_by_all(sets: dict[str, FaceSet], tmp_path
     model = begun(sets, tmp_path / "m", replace(RECIPE, accumulate=1))
     (tmp_path / "troubled.py").write_text(TROUBLE)
     program = [str(tmp_path / "troubled.py"), str(tmp_path / "weights")]
-    done = subprocess.run(torchrun(program, sets, model, 30), capture_output=True, text=True, timeout=200)
+    done = subprocess.run(torchrun(program, sets, model, 30), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert re.findall(r"out of memory: .* batch of 5 is computed in (\d) parts", done.stderr) == ["2"]
     assert "before step 25: going on from the start with half the learning rate" in done.stderr
@@ -146,7 +146,7 @@ def test_a_process_that_dies_ends_all(sets: dict[str, FaceSet], tmp_path: Path) 
         "if os.environ['RANK'] == '1':\n    Learner.follow = lambda *_: os._exit(7)\nmain(sys.argv[1:])\n"
     )
     line = torchrun([str(tmp_path / "dies.py")], sets, model, 100_000)
-    done = subprocess.run(line, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "exitcode  : 7" in done.stderr
 
