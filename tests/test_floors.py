@@ -12,7 +12,7 @@ ORDER = [
     "project", "weights", "device", "media", "provenance",                  # floor 1: one outside library each
     "find", "curate", "learn", "swap", "judge",                             # floor 2: the verbs
     "stages",                                                               # floor 3
-    "review", "console", "board", "commands", "faces_commands", "cli",                          # floor 5
+    "review", "console", "board", "commands", "faces_commands", "cli", "__main__",              # floor 5
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
@@ -27,8 +27,8 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
-        "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory", "train",
+        "together", "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner",
+        "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [

@@ -13,7 +13,7 @@ from threading import Event as Flag
 from typing import Any
 
 from . import __version__, commands, faces_commands
-from .errors import FacedoubleError
+from .errors import FacedoubleError, InputError
 from .presets import PRESETS
 
 CONSENT_HELP = (
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
         signal.signal(signal.SIGINT, _interrupt(options, stopped))
     try:
+        if "TORCHELASTIC_RUN_ID" in os.environ and options.run is not commands.train:
+            raise InputError("under torchrun there is only: facedouble train. Run other commands without it.")
         code = options.run(options, stopped) or 0
     except FacedoubleError as error:
         print(f"facedouble: {error}", file=sys.stderr)
@@ -67,7 +69,8 @@ def _interrupt(options: argparse.Namespace, stopped: Flag) -> Callable[[int, Any
         if stopped.is_set() or not getattr(options, "training", False):
             raise KeyboardInterrupt
         stopped.set()
-        print("\nfacedouble: finishing this step and saving; Ctrl-C again leaves at once", file=sys.stderr)
+        # Past the buffer of sys.stderr, which refuses while it is being written to.
+        os.write(sys.stderr.fileno(), b"\nfacedouble: finishing this step and saving; Ctrl-C again leaves at once\n")
 
     return handle
 

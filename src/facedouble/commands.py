@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -177,18 +178,30 @@ def extract(options: argparse.Namespace, _stopped: Flag) -> None:
 
 
 def train(options: argparse.Namespace, stopped: Flag) -> int:
+    from . import stages
+    from .learn.together import join
+
+    together, device = join(_machine(options)[0])
+    with together:
+        if together.rank == 0:
+            return _train(options, stopped, device, together)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is stopped, and ends the others
+        stages.assist({"a": options.faces_a, "b": options.faces_b}, options.output, device, together)
+    return 0
+
+
+def _train(options: argparse.Namespace, stopped: Flag, device: Any, together: Any) -> int:
     recipe, until = _train_recipe(options, options.output), _until(options)
     from . import stages
     from .curate.faceset import FaceSet
 
     sets = {"a": FaceSet.load(options.faces_a), "b": FaceSet.load(options.faces_b)}
-    device, _ = _machine(options)
     board = None
     if options.tensorboard:
         from .board import Board
 
         board = Board(options.output / "tensorboard")
-    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.begin)
+    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.begin, together)
     _listen(training, options, board)
     return 130 if stopped.is_set() else 0
 

@@ -20,6 +20,7 @@ from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
 from .model import Seen
 from .shape import carried
+from .together import ALONE, Together
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
 _STRETCHES = 6
@@ -195,28 +196,30 @@ class Feed:
     recipe: TrainRecipe
     device: torch.device
     bend: Bend | None = None
+    together: Together = ALONE
 
     def __call__(self, count: int, generator: torch.Generator) -> tuple[Seen, Tensor, Tensor]:
-        """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of `count` faces.
+        """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of this process's share of `count` faces.
 
         Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
         that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a
-        checkpoint keeps.
+        checkpoint keeps; it is drawn for all `count`, so that what a face gets does not depend on who computes it.
         """
-        recipe, device = self.recipe, self.device
+        recipe, device, mine = self.recipe, self.device, self.together.share(count)
         rows = torch.randint(len(self.canvases), (count,), generator=generator)
         turn, shift = movement(count, recipe.flip, generator)
-        straight, acting = grid(turn, shift, self.canvases), self.canvases.acting[rows]
+        straight, acting = grid(turn[mine], shift[mine], self.canvases), self.canvases.acting[rows]
         if self.bend is not None:
             rows, goal, acting = self.bend.cast(rows, generator)
-            straight = self.bend(straight, rows, goal)
-        faces = self.canvases.pixels[rows].to(device).float().div_(255)
-        faces[:, :3] = recolour(faces[:, :3], *colours(count, recipe.colour_jitter, generator, device))
+            straight = self.bend(straight, rows[mine], goal[mine])
+        faces = self.canvases.pixels[rows[mine]].to(device).float().div_(255)
+        gain, tone = colours(count, recipe.colour_jitter, generator, device)
+        faces[:, :3] = recolour(faces[:, :3], gain[mine], tone[mine])
         target = sample(faces, straight.to(device))
-        elastic = _elastic(count, recipe.warp, generator, self.canvases)
+        elastic = _elastic(count, recipe.warp, generator, self.canvases)[mine]
         warped = sample(faces[:, :3], (straight + elastic).to(device))
-        keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float().to(device)
-        return Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
+        keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float()[mine].to(device)
+        return Seen(warped, acting[mine].to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .together import ALONE, Together
+
 _C1, _C2 = 0.01**2, 0.03**2
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 """of red, green and blue, ITU-R BT.709"""
@@ -15,10 +17,12 @@ class FaceLoss:
     """Mean absolute error and, with `structure`, 1 - SSIM, both inside the face's mask; and the mask's own error.
 
     SSIM after Wang et al., IEEE TIP 13(4), 2004 (of luminance, Gaussian window, sigma 1.5 px), at every second pixel.
+    What the errors are divided by is of the whole batch, shared by the processes of `together`.
     """
 
-    def __init__(self, size_px: int, structure: bool, device: torch.device) -> None:
+    def __init__(self, size_px: int, structure: bool, device: torch.device, together: Together = ALONE) -> None:
         self.device = device
+        self._together = together
         self._structure = structure
         self._window = _gaussian_rows(size_px).to(device)
         self._luminance = torch.tensor(_LUMINANCE, device=device)[:, None, None]
@@ -28,7 +32,7 @@ class FaceLoss:
         face, mask = answer[:, :3], masks[:, :1]
         # A little weight outside keeps the blended border sane; what carries expression weighs four times the rest.
         weight = 0.05 + mask * (0.95 + 3 * masks[:, 1:])
-        area = weight.mean()
+        area = self._together.mean(weight.mean(), len(weight))
         loss = ((face - target).abs() * weight).mean() / area + 0.1 * (answer[:, 3:] - mask).abs().mean()
         if self._structure:
             unlike = (1 - self.similarity(face, target)) / 2

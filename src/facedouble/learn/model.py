@@ -20,6 +20,7 @@ from torch.nn import functional
 from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
 from .shape import rest, shape_offset
+from .together import ALONE, Together
 
 SIDES = ("a", "b")
 _SLOPE = 0.1
@@ -118,12 +119,15 @@ class PersonNorm(nn.Module):
     The shared encoder sees two different people, so their codes lie in two clouds, and a decoder that knows the one
     understands little of the other. With each cloud centred and scaled by itself, what is left is what the face does.
     After Chang et al., "Domain-Specific Batch Normalization", CVPR 2019; running rather than batch statistics, so that
-    training does exactly what converting will do, whatever the batch.
+    training does exactly what converting will do, whatever the batch. They are of the whole batch, of which each
+    process of `together` has a share.
     """
 
     mean: Tensor
     spread: Tensor
     seen: Tensor
+
+    together: Together = ALONE
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -135,10 +139,13 @@ class PersonNorm(nn.Module):
         code = code.float()
         if self.training:
             with torch.no_grad():
+                # Changed only once all have come so far: where one of them cannot, all of them keep the same.
+                mean = self.together.mean(code.mean(0), len(code))
                 self.seen += 1
                 share = torch.clamp(1 / self.seen, min=0.01)
-                self.mean.lerp_(code.mean(0), share)
-                self.spread.lerp_((code - self.mean).square().mean(0), share)
+                self.mean.lerp_(mean, share)
+                spread = self.together.mean((code - self.mean).square().mean(0), len(code))
+                self.spread.lerp_(spread, share)
         return (code - self.mean) * torch.rsqrt(self.spread + 1e-4)
 
 

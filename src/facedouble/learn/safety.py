@@ -65,30 +65,30 @@ class Watch:
             )
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that memory is used up: a GPU's, Apple's, or the machine's."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
-def in_smaller_parts(state: State, recipe: TrainRecipe, count: int, error: RuntimeError) -> Note:
-    """From here on batches (now of `count` faces) are computed in twice as many parts; `error` is what did not fit.
+def in_smaller_parts(state: State, recipe: TrainRecipe, count: int, world: int, error: RuntimeError) -> Note:
+    """From here on batches (now of `count` faces, shared by `world` processes) are computed in twice as many parts;
+    `error` is what did not fit.
 
     Raises MachineError where they are of one face already.
     """
     parts = max(recipe.accumulate, state.parts)
-    if parts >= count:
+    if parts >= count // world:
         raise MachineError(
             f"out of memory with a single face of {recipe.size_px} px of each side. Choose a smaller --preset, --size "
             "or --widths for a new model, or --device cpu."
         ) from error
+    free_memory(error)
+    state.parts = 2 * parts
+    return Note(
+        f"out of memory: from here on each batch of {count} is computed in {min(state.parts, count // world)} parts; "
+        "it learns the same, but slower",
+        warning=True,
+    )
+
+
+def free_memory(error: RuntimeError) -> None:
+    """Let go of what a step that failed with `error` took."""
     traceback.clear_frames(error.__traceback__)  # they still hold what took the memory
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    state.parts = 2 * parts
-    return Note(
-        f"out of memory: from here on each batch of {count} is computed in {min(state.parts, count)} parts; it learns "
-        "the same, but slower",
-        warning=True,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import MachineError
+from ..errors import MachineError, ModelError
 from ..events import Event, Metric, Note, Preview, Progress
 from ..find.identity import mean_embedding
 from ..project import save_png
@@ -26,8 +27,9 @@ from .health import Health, Physician
 from .learner import Learner
 from .losses import FaceLoss
 from .model import SIDES, Network, parameters
-from .safety import Diverged, Watch, in_smaller_parts, out_of_memory
+from .safety import Diverged, Watch, free_memory, in_smaller_parts
 from .score import Judge, Score
+from .together import ALONE, Order, Together, out_of_memory
 
 _WARM_UP_STEPS = 50
 _SLOWER = 0.5
@@ -48,6 +50,7 @@ def train(
     stop: Callable[[], bool],
     start: Mapping[str, Tensor] | None = None,
     facing: tuple[float, float] | None = None,
+    together: Together = ALONE,
 ) -> Iterator[Event]:
     """Train `model` on the face sets of sides "a" and "b" until `until` or until `stop()` answers True.
 
@@ -55,15 +58,16 @@ def train(
 
     Goes on from the newest checkpoint where there is one; `until` counts all training of the model, not of this run.
     Where training comes apart, it goes back to the newest checkpoint and on with half the learning rate; where the
-    device's memory is used up, it computes each batch in smaller parts.
+    device's memory is used up, it computes each batch in smaller parts. Of several processes the first one does this,
+    and the others `assist`.
     Raises FaceError for unusable sets, ModelError where training comes apart again and again, MachineError where not
     even one face fits the memory, OutputError where a checkpoint cannot be written (the one before stays good).
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    faces = {side: data.load(sets[side], recipe, facing=facing) for side in SIDES}
-    faces["b"] = data.match_colour(faces["b"], faces["a"])
-    learner = Learner.new(recipe, place, faces, start)
+    faces = _load(sets, recipe, facing)
+    anew = partial(Learner.new, recipe, place, faces, start, together)
+    learner = anew()
     state = checkpoint.resume(model, learner)
     if state.step:
         yield Note(f"{model.name}: going on from step {state.step}, after {state.seconds / 60:.1f} minutes of training")
@@ -78,11 +82,8 @@ def train(
     except MachineError as error:  # it learns without
         yield Note(f"the swap is not looked at while it is learned: {error}", warning=True)
     variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
-    loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
-    bend = None
-    if (share := learner.network.share) is not None and recipe.bent:
-        bend = data.bend(learned["b"], learned["a"], learner.network.shape_offset, share.rest, recipe.bent)
-    feeds = {"a": data.Feed(learned["a"], recipe, place), "b": data.Feed(learned["b"], recipe, place, bend)}
+    loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place, together)
+    feeds = _feeds(learned, learner, recipe, place)
     yield Note(
         f"training {parameters(learner.network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} "
         f"faces ({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"
@@ -121,7 +122,7 @@ def train(
         except Diverged as trouble:
             watch.count(trouble, state.step, recipe.learning_rate * state.rate)
             state.seconds, state.rate = earlier + now - begun, state.rate * _SLOWER
-            learner, state = _back(model, recipe, place, faces, start, state, watch.setbacks)
+            learner, state = _back(model, anew, recipe.seed + watch.setbacks, state)
             back = f"step {state.step}" if state.step else "the start"
             rate = recipe.learning_rate * state.rate
             yield Note(f"{trouble}: going on from {back} with half the learning rate, {rate:.2g}", warning=True)
@@ -131,14 +132,15 @@ def train(
         if ending:
             break
 
-        count = recipe.batch_at(state.step)
+        count, smaller = recipe.batch_at(state.step), max(recipe.accumulate, state.parts)
         rate = recipe.learning_rate * state.rate * due(state, until, recipe)
+        together.tell(Order(state.step, count, smaller, rate, learner.generator.get_state()))
         try:
-            loss = learner.step(feeds, loss_of, count, max(recipe.accumulate, state.parts), rate, mixed)
+            loss = learner.step(feeds, loss_of, count, smaller, rate, mixed)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            yield in_smaller_parts(state, recipe, count, error)
+            yield in_smaller_parts(state, recipe, count, together.world, error)
             continue
         state.step += 1
         learner.follow(state.step, recipe.ema)
@@ -154,20 +156,75 @@ def train(
             yield Note(f"the swap was healthier by {by:.2f} at step {step}: convert it with --checkpoint best")
 
 
-def _back(
+def assist(
     model: Path,
+    sets: dict[str, FaceSet],
     recipe: TrainRecipe,
-    place: torch.device,
-    faces: dict[str, data.Canvases],
-    start: Mapping[str, Tensor] | None,
-    lost: checkpoint.State,
-    setbacks: int,
+    device: Device,
+    start: Mapping[str, Tensor],
+    together: Together,
+) -> None:
+    """Make the steps that the first process orders, each on a share of its own, until it ends; `start` as its own.
+
+    Raises as `train` does, and ModelError where `model` has another newest checkpoint than the first process sees.
+    """
+    place = torch.device(device.name)
+    torch.set_num_threads(device.threads)
+    faces = _load(sets, recipe)
+    anew = partial(Learner.new, recipe, place, faces, start, together)
+    learner = anew()
+    step = checkpoint.resume(model, learner).step
+    learned = {side: faces[side][data.split(faces[side].source)[0]] for side in SIDES}
+    loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place, together)
+    feeds = _feeds(learned, learner, recipe, place)
+    mixed = recipe.mixed_precision and device.precision == "bf16"
+    while (order := together.hear()) is not None:
+        if order.step != step:  # it went back
+            learner = anew()
+            if (step := checkpoint.resume(model, learner).step) != order.step:
+                raise ModelError(
+                    f"{model}: its newest checkpoint is of step {step} here, and of step {order.step} where training "
+                    "is led. Let -o name one folder that all machines share."
+                )
+        learner.generator.set_state(order.random)
+        try:
+            learner.step(feeds, loss_of, order.count, order.parts, order.rate, mixed)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            free_memory(error)
+            continue
+        step += 1
+        learner.follow(step, recipe.ema)
+
+
+def _load(
+    sets: dict[str, FaceSet], recipe: TrainRecipe, facing: tuple[float, float] | None = None
+) -> dict[str, data.Canvases]:
+    """Both sides' faces, B's in A's colours."""
+    faces = {side: data.load(sets[side], recipe, facing=facing) for side in SIDES}
+    return {**faces, "b": data.match_colour(faces["b"], faces["a"])}
+
+
+def _feeds(
+    learned: dict[str, data.Canvases], learner: Learner, recipe: TrainRecipe, place: torch.device
+) -> dict[str, data.Feed]:
+    """Batches of the faces that are learned from, with those of B bent into what A does."""
+    bend = None
+    if (share := learner.network.share) is not None and recipe.bent:
+        bend = data.bend(learned["b"], learned["a"], learner.network.shape_offset, share.rest, recipe.bent)
+    bends = {"a": None, "b": bend}
+    return {side: data.Feed(learned[side], recipe, place, bends[side], learner.together) for side in SIDES}
+
+
+def _back(
+    model: Path, anew: Callable[[], Learner], seed: int, lost: checkpoint.State
 ) -> tuple[Learner, checkpoint.State]:
     """The newest checkpoint, or the start, but what `lost` says of time, learning rate and memory."""
-    learner = Learner.new(recipe, place, faces, start)
+    learner = anew()
     state = checkpoint.resume(model, learner)
     state.seconds, state.rate, state.parts = lost.seconds, lost.rate, lost.parts
-    learner.generator.manual_seed(recipe.seed + setbacks)  # not into the very same batches
+    learner.generator.manual_seed(seed)  # not into the very same batches
     if state.step:
         checkpoint.note_state(model, state)
     return learner, state

@@ -9,11 +9,11 @@ from .matching import match
 from .planning import Plan, plan
 from .preview import preview
 from .swapping import Side, swap
-from .training import train, training_text
+from .training import assist, train, training_text
 from .verifying import verify
 from .work import identity_in
 
 __all__ = [
-    "Converted", "Plan", "Role", "Side", "convert", "extract", "identity_in", "judge", "judge_clips",
+    "Converted", "Plan", "Role", "Side", "assist", "convert", "extract", "identity_in", "judge", "judge_clips",
     "judge_conversion", "match", "plan", "preview", "swap", "train", "training_text", "verify",
 ]  # fmt: skip

@@ -21,6 +21,8 @@ from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
 from ..learn.skin import SkinDetail
+from ..learn.together import ALONE, Together
+from ..learn.train import assist as assist_network
 from ..learn.train import train as train_network
 from ..project import output_errors
 from ..provenance import consent
@@ -40,11 +42,14 @@ def train(
     device: Device,
     stop: Callable[[], bool],
     begin: str | Path | None = None,
+    together: Together = ALONE,
 ) -> Generator[Event, None, Path]:
     """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings.
 
     `begin`: what a new one begins with, an earlier model or "scratch"; None: the bundled weights. See learn.start.
+    Of several processes the first one does this, and the others `assist`.
     """
+    together.check(recipe)
     if recipe.specialists != "none" and until == Until():
         raise InputError(
             "--specialists: expected --minutes, --steps or --until plateau, to know when their turn comes."
@@ -86,10 +91,26 @@ def train(
         yield Note(f"no specialists: hardly any faces in both sets but {experts[0]} ones", warning=True)
         experts = []
     budget = until.part(_GENERAL) if experts else until
-    yield from train_network(model, sets, recipe, budget, device, stop, weights)
+    together.tell((recipe, {side: trained.face_sets[side]["sha256"] for side in SIDES}, weights))
+    yield from train_network(model, sets, recipe, budget, device, stop, weights, together=together)
     yield from _specialise(model, sets, recipe, until, experts, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def assist(folders: dict[str, Path], model: Path, device: Device, together: Together) -> None:
+    """Help the first process to train on the face sets in `folders`, from when it has checked and made all else ready.
+
+    Raises InputError for other sets than the first process has.
+    """
+    if (told := together.hear()) is None:
+        return
+    recipe, expected, weights = told
+    sets = {side: FaceSet.load(folders[side]) for side in SIDES}
+    for side in SIDES:
+        if sets[side].sha256() != expected[side]:
+            raise InputError(f"{folders[side]}: not the face set that is here where training is led. Copy that one.")
+    assist_network(model, sets, recipe, device, weights, together)
 
 
 def _started(
