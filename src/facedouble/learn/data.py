@@ -22,6 +22,7 @@ from .model import Seen
 from .shape import carried
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
+_CHANNELS = 7
 _STRETCHES = 6
 _HELD_OUT = 0.1
 
@@ -90,9 +91,18 @@ def canvas_px(recipe: TrainRecipe, shown: float) -> int:
     return round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
 
 
+def canvas_bytes(recipe: TrainRecipe, shown: float) -> int:
+    """Bytes of one face of Canvases, from crops that show so many face squares."""
+    return _CHANNELS * canvas_px(recipe, shown) ** 2
+
+
+def held(faces: int, recipe: TrainRecipe, shown: float, most: int = MOST_FACES) -> int:
+    """How many of so many `faces` are held in RAM: at most `most`, and no more than a gigabyte of them."""
+    return min(faces, most, _MOST_BYTES // canvas_bytes(recipe, shown))
+
+
 def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvases:
-    """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
-    gigabyte of them.
+    """The set's crops at the recipe's scale, spread evenly over the set where not all are held, see `held`.
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
@@ -100,12 +110,12 @@ def load(faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES) -> Canvase
 
     rows, shown = usable_rows(faces, recipe), faces.recipe.coverage
     side = canvas_px(recipe, shown)
-    rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
+    rows = rows[spread(len(rows), held(len(rows), recipe, shown, most))]
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),
     )
-    pixels = np.empty((len(rows), 7, side, side), np.uint8)
+    pixels = np.empty((len(rows), _CHANNELS, side, side), np.uint8)
     points = np.empty((len(rows), LANDMARKS, 2), np.float32)
     for place, row in enumerate(rows):
         crop = faces.read_crop(int(row))
