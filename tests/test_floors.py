@@ -27,7 +27,7 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
+        "shape", "model", "losses", "bend", "degrade", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
         "safety", "forecast", "health", "fit", "chart", "memory", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],

@@ -449,6 +449,10 @@ def _model_options(command: argparse.ArgumentParser) -> None:
         "--decay", choices=["cosine", "constant"],
         help="of the learning rate: cosine, down to the end of --minutes or --steps (default), or none",
     )  # fmt: skip
+    group.add_argument(
+        "--degrade", type=float, metavar="PART",
+        help="of the faces shown, 0 to 1, made blurred, noisy and blocky: for footage worse than the face sets (0)",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
     group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")

@@ -41,7 +41,7 @@ def _train_recipe(options: argparse.Namespace, model: Path | None = None) -> Tra
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
         "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
-        "decay": options.decay,
+        "decay": options.decay, "degrade": options.degrade,
         "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip

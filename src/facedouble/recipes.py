@@ -111,6 +111,8 @@ class TrainRecipe(Recipe):
     """elastic warp of the input, standard deviation as part of the picture's side"""
     colour_jitter: float = 0.1
     """spread of the gain, gamma and tint given to a face and its target alike"""
+    degrade: float = 0.0
+    """in what part of the training faces the input, not the target, is blurred, noisy and blocky (learn.degrade)"""
     flip: bool = False
     occlusion_steps: int = 300
     """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
@@ -146,6 +148,7 @@ class TrainRecipe(Recipe):
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
+        _check(0 <= self.degrade <= 1, f"degrade {self.degrade}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 
     @classmethod

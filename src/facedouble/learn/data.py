@@ -18,6 +18,7 @@ from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
+from .degrade import degrade
 from .model import Seen
 from .shape import carried
 
@@ -205,8 +206,8 @@ class Feed:
         """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of `count` faces.
 
         Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
-        that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a
-        checkpoint keeps.
+        that the encoder must understand it rather than copy it, and part of them is made worse (see learn.degrade).
+        All chance comes from `generator`, whose state a checkpoint keeps.
         """
         recipe, device = self.recipe, self.device
         rows = torch.randint(len(self.canvases), (count,), generator=generator)
@@ -220,6 +221,8 @@ class Feed:
         target = sample(faces, straight.to(device))
         elastic = _elastic(count, recipe.warp, generator, self.canvases)
         warped = sample(faces[:, :3], (straight + elastic).to(device))
+        if recipe.degrade:  # else no chance is drawn, and seeded runs stay as they were before there was this
+            warped = degrade(warped, recipe.degrade, generator)
         keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float().to(device)
         return Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
 
