@@ -70,13 +70,14 @@ def blocky(pictures: Tensor, coarse: Tensor, across: int, down: int) -> Tensor:
     to_ycc = torch.tensor(_TO_YCC, device=pictures.device)
     ycc = torch.einsum("dc,nchw->ndhw", to_ycc, functional.pad(pictures, edges, mode="replicate") * 255 - 128)
     cosine = _cosine(pictures.device)
-    blocks = ycc.unflatten(3, (-1, _BLOCK)).unflatten(2, (-1, _BLOCK))  # (n, 3, rows, 8, columns, 8)
+    rows, columns = (side // _BLOCK for side in ycc.shape[-2:])
+    blocks = ycc.reshape(-1, 3, rows, _BLOCK, columns, _BLOCK)
     waves = torch.einsum("ij,ncrjsk,lk->ncrsil", cosine, blocks, cosine)
     tables = torch.tensor([_LUMA, _CHROMA, _CHROMA], device=pictures.device).view(3, 1, 1, _BLOCK, _BLOCK)
     steps = (tables * coarse[..., None, None]).clamp(min=1)
     waves = (waves / steps).round() * steps
     blocks = torch.einsum("ij,ncrsil,lk->ncrjsk", cosine, waves, cosine)
-    found = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(to_ycc), blocks.flatten(4, 5).flatten(2, 3))
+    found = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(to_ycc), blocks.reshape(ycc.shape))
     return ((found[:, :, down : down + height, across : across + width] + 128) / 255).clamp(0, 1)
 
 
