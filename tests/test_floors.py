@@ -27,8 +27,8 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "shape", "model", "losses", "bend", "degrade", "data", "occluders", "occlusion", "skin", "score", "learner", "checkpoint",
-        "safety", "forecast", "health", "fit", "chart", "memory", "train",
+        "shape", "model", "losses", "bend", "degrade", "data", "occluders", "occlusion", "skin", "score", "learner",
+        "checkpoint", "safety", "forecast", "health", "fit", "chart", "memory", "rate", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [

@@ -19,7 +19,7 @@ from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
 from .degrade import degrade
-from .model import Seen
+from .model import SIDES, Network, Seen
 from .shape import carried
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
@@ -225,6 +225,14 @@ class Feed:
             warped = degrade(warped, recipe.degrade, generator)
         keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float().to(device)
         return Seen(warped, acting.to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
+
+
+def feeds(learned: dict[str, Canvases], network: Network, recipe: TrainRecipe, device: torch.device) -> dict[str, Feed]:
+    """Both sides', B's bent into A's expressions where recipe and network can."""
+    bent = None
+    if network.share is not None and recipe.bent:
+        bent = bend(learned["b"], learned["a"], network.shape_offset, network.share.rest, recipe.bent)
+    return {side: Feed(learned[side], recipe, device, bent if side == "b" else None) for side in SIDES}
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:

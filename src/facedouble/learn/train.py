@@ -70,10 +70,7 @@ def train(
         yield Note(f"the swap is not looked at while it is learned: {error}", warning=True)
     variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)
-    bend = None
-    if (share := learner.network.share) is not None and recipe.bent:
-        bend = data.bend(learned["b"], learned["a"], learner.network.shape_offset, share.rest, recipe.bent)
-    feeds = {"a": data.Feed(learned["a"], recipe, place), "b": data.Feed(learned["b"], recipe, place, bend)}
+    feeds = data.feeds(learned, learner.network, recipe, place)
     yield Note(
         f"training {parameters(learner.network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} "
         f"faces ({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"

@@ -8,14 +8,16 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..curate.faceset import FaceSet
 from ..device import Device
 from ..errors import ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, occlusion, skin
+from ..learn import chart, checkpoint, occlusion, rate, skin
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
@@ -28,13 +30,29 @@ from .matching import advise
 
 
 def train(
-    sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe, until: Until, device: Device, stop: Callable[[], bool]
+    sets: dict[str, FaceSet],
+    model: Path,
+    recipe: TrainRecipe,
+    until: Until,
+    device: Device,
+    stop: Callable[[], bool],
+    find_rate: bool = False,
 ) -> Generator[Event, None, Path]:
-    """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings."""
+    """Train a model on two face sets, or go on with it. With `find_rate` a new model's learning rate is not the
+    recipe's, but found first. Raises ModelError where it was begun with other settings."""
     for side in SIDES:
         consent.check(sets[side].consent, dt.date.today())
         usable_rows(sets[side], recipe)  # before anything is written
         consent.check_likeness(sets[side].consent, mean_embedding(sets[side].faces.embedding), str(sets[side].path))
+    begun, curve = model.exists() and any(model.iterdir()), None
+    if find_rate and begun:
+        recipe = replace(recipe, learning_rate=checkpoint.read_model(model).recipe.learning_rate)
+        yield Note(f"{model}: its learning rate is chosen already, {recipe.learning_rate:.2g}; going on with it")
+    elif find_rate:  # before anything is written, so that a model that is there has its rate
+        curve = yield from rate.find(sets, recipe, device, stop)
+        if curve is None:
+            return model
+        recipe = replace(recipe, learning_rate=rate.proposed(curve) or recipe.learning_rate)
     trained = Trained(
         recipe,
         people={side: sets[side].person for side in SIDES},
@@ -49,12 +67,14 @@ def train(
         },
         identity={side: mean_embedding(sets[side].faces.embedding).tolist() for side in SIDES},
     )
-    if model.exists() and any(model.iterdir()):
+    if begun:
         before = checkpoint.read_model(model)
         yield from _check_same(model, before, trained)
         trained = _with_footage_of(before, trained)
     with output_errors(model):
         checkpoint.write_model(model, trained)
+    if curve is not None:
+        yield _rate_found(model, curve, recipe.learning_rate)
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
@@ -64,6 +84,14 @@ def train(
     yield from train_network(model, sets, recipe, until, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def _rate_found(model: Path, curve: NDArray[np.float64], chosen: float) -> Note:
+    found = rate.proposed(curve)
+    chart.write_rates(model / rate.CHART, curve, rate.smoothed(curve[:, 1]), found)
+    if found is None:
+        return Note(f"no learning rate was found to learn at; going on with {chosen:.2g}, the preset's", warning=True)
+    return Note(f"learning rate {chosen:.2g}, found by a range test: {model / rate.CHART}")
 
 
 def _learn_occlusion(
