@@ -27,8 +27,9 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "together", "shape", "model", "losses", "bend", "data", "occluders", "occlusion", "skin", "score", "learner",
-        "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory", "train",
+        "together", "shape", "model", "losses", "bend", "degrade", "data", "occluders", "occlusion", "skin", "score",
+        "learner", "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory",
+        "rate", "train",
     ],
     "swap": ["predict", "colour", "blend", "fit", "steady", "face", "label"],
     "stages": [

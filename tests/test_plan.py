@@ -67,6 +67,14 @@ def test_memory_is_counted_by_face_and_by_size() -> None:
     assert face_bytes(SMALL, 2.0, 10**6) == face_bytes(SMALL, 2.0, data.MOST_FACES)
 
 
+@pytest.mark.parametrize("most_bytes", [1 << 30, 100_000])
+def test_faces_are_counted_as_they_are_held(faces_a: FaceSet, monkeypatch: pytest.MonkeyPatch, most_bytes: int) -> None:
+    monkeypatch.setattr(data, "_MOST_BYTES", most_bytes)
+    held = data.load(faces_a, SMALL).pixels.nbytes
+    assert face_bytes(SMALL, faces_a.recipe.coverage, 40) == held <= most_bytes
+    assert face_bytes(TrainRecipe.of("studio"), 2.0, 10**6) <= most_bytes
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "_WARM_S", 0.3)

@@ -459,7 +459,11 @@ def _model_options(command: argparse.ArgumentParser) -> None:
         "--accumulate", type=int, metavar="N",
         help="compute a batch in N parts: the same learning in less memory (by itself where memory runs out)",
     )  # fmt: skip
-    group.add_argument("--learning-rate", type=float, metavar="R", help="highest step size of the optimizer")
+    group.add_argument(
+        "--learning-rate", type=_rate, metavar="R|find",
+        help="highest step size of the optimizer; find: the one that suits a new model and its faces, by a hundred "
+        "steps that are thrown away",
+    )  # fmt: skip
     group.add_argument(
         "--decay", choices=["cosine", "constant"],
         help="of the learning rate: cosine, down to the end of --minutes or --steps (default), or none",
@@ -469,9 +473,20 @@ def _model_options(command: argparse.ArgumentParser) -> None:
         help="orientation: half of the budget goes into a model of all angles, half into one each for faces that look "
         "ahead, partly aside and aside; convert takes the one that fits (default: none)",
     )  # fmt: skip
+    group.add_argument(
+        "--degrade", type=float, metavar="PART",
+        help="of the faces shown, 0 to 1, made blurred, noisy and blocky: for footage worse than the face sets (0)",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, metavar="N", help="of all chance")
     group.add_argument("--save-every", type=float, metavar="S", help="seconds between checkpoints (120)")
     group.add_argument("--score-every", type=float, metavar="S", help="seconds between scores and previews (60)")
+
+
+def _rate(text: str) -> float | str:
+    try:
+        return text if text == "find" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor find") from None
 
 
 def _mixing_options(group: Any) -> None:

@@ -41,8 +41,9 @@ def _train_recipe(options: argparse.Namespace, model: Path | None = None) -> Tra
     named = {
         "size_px": options.size, "coverage": options.model_coverage, "widths": widths, "detail": options.detail,
         "latent": options.latent,
-        "batch": options.batch, "accumulate": options.accumulate, "learning_rate": options.learning_rate,
-        "decay": options.decay, "specialists": options.specialists,
+        "batch": options.batch, "accumulate": options.accumulate,
+        "learning_rate": None if options.learning_rate == "find" else options.learning_rate,
+        "decay": options.decay, "degrade": options.degrade, "specialists": options.specialists,
         "seed": options.seed,
         "save_every_s": options.save_every, "score_every_s": options.score_every,
     }  # fmt: skip
@@ -118,7 +119,9 @@ def _run_swap(
     model = out.with_name(f"{out.stem}.facedouble") / "model"
     recipes = _extract_recipe(options), _train_recipe(options, model), _convert_recipe(options)
     device, workers = _machine(options)
-    found = _listen(stages.swap(sides, out, recipes, _until(options), device, workers, stopped.is_set, truth), options)
+    until, find_rate = _until(options), options.learning_rate == "find"
+    stage = stages.swap(sides, out, recipes, until, device, workers, stopped.is_set, truth, find_rate)
+    found = _listen(stage, options)
     if found is None:
         return 130
     print(stages.training_text(model))
@@ -201,7 +204,8 @@ def _train(options: argparse.Namespace, stopped: Flag, device: Any, together: An
         from .board import Board
 
         board = Board(options.output / "tensorboard")
-    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, options.begin, together)
+    begin, find_rate = options.begin, options.learning_rate == "find"
+    training = stages.train(sets, options.output, recipe, until, device, stopped.is_set, begin, find_rate, together)
     _listen(training, options, board)
     return 130 if stopped.is_set() else 0
 

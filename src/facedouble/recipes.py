@@ -111,6 +111,8 @@ class TrainRecipe(Recipe):
     """elastic warp of the input, standard deviation as part of the picture's side"""
     colour_jitter: float = 0.1
     """spread of the gain, gamma and tint given to a face and its target alike"""
+    degrade: float = 0.0
+    """in what part of the training faces the input, not the target, is blurred, noisy and blocky (learn.degrade)"""
     flip: bool = False
     occlusion_steps: int = 300
     """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
@@ -152,6 +154,7 @@ class TrainRecipe(Recipe):
             f"specialists {self.specialists!r}: expected orientation or none",
         )
         _check(0 <= self.bent <= 1, f"bent {self.bent}: expected 0 to 1")
+        _check(0 <= self.degrade <= 1, f"degrade {self.degrade}: expected 0 to 1")
         _check(0 <= self.ema < 1, f"ema {self.ema}: expected 0 to below 1")
 
     @classmethod

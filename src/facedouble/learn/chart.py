@@ -1,4 +1,5 @@
-"""A picture of how training goes: scores with their floors and what is to be expected, the swap's health, the loss."""
+"""Pictures of how training goes: scores with their floors and what is to be expected, the swap's health, the loss; and
+of the search for a learning rate."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..project import atomic_file
 from .forecast import Forecast
@@ -30,6 +32,26 @@ def write(path: Path, history: Sequence[Mapping[str, float]], forecast: Forecast
     losses.set(xlabel="minutes of training", ylabel="loss", yscale="log")
     for axes in (scores, health, losses):
         axes.grid(alpha=0.3)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def write_rates(path: Path, curve: NDArray[np.float64], smooth: NDArray[np.float64], chosen: float | None) -> None:
+    """A PNG of a range test, see learn.rate: `curve` (n, 2) rates and losses, and the losses (n,) smoothed. Raises
+    OutputError where it cannot be written."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(curve[:, 0], curve[:, 1], ".", color=_GREY, label="a batch")
+    axes.plot(curve[:, 0], smooth, color=_COLOURS["a"], label="smoothed")
+    if chosen is not None:
+        axes.axvline(chosen, color=_COLOURS["b"], linestyle="--", label=f"chosen, {chosen:.2g}")
+    axes.set(xlabel="learning rate", ylabel="loss", xscale="log", title="At what rate it learns, and comes apart")
+    axes.legend(loc="lower left", fontsize="small")
+    axes.grid(alpha=0.3)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
 

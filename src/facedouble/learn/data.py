@@ -18,11 +18,13 @@ from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
-from .model import Seen
+from .degrade import degrade
+from .model import SIDES, Network, Seen
 from .shape import carried
 from .together import ALONE, Together
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
+_CHANNELS = 7
 _STRETCHES = 6
 _HELD_OUT = 0.1
 
@@ -94,11 +96,21 @@ def canvas_px(recipe: TrainRecipe, shown: float) -> int:
     return round(recipe.size_px * min(shown, 1.25 * recipe.coverage) / recipe.coverage)
 
 
+def canvas_bytes(recipe: TrainRecipe, shown: float) -> int:
+    """Bytes of one face of Canvases, from crops that show so many face squares."""
+    return _CHANNELS * canvas_px(recipe, shown) ** 2
+
+
+def held(faces: int, recipe: TrainRecipe, shown: float, most: int = MOST_FACES) -> int:
+    """How many of so many `faces` are held in RAM: at most `most`, and no more than a gigabyte of them."""
+    return min(faces, most, _MOST_BYTES // canvas_bytes(recipe, shown))
+
+
 def load(
     faces: FaceSet, recipe: TrainRecipe, most: int = MOST_FACES, facing: tuple[float, float] | None = None
 ) -> Canvases:
-    """The set's crops at the recipe's scale, spread evenly over the set where it has more than `most`, or than a
-    gigabyte of them; `facing` as in `usable_rows`.
+    """The set's crops at the recipe's scale, spread evenly over the set where not all are held, see `held`; `facing` as
+    in `usable_rows`.
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
@@ -106,12 +118,12 @@ def load(
 
     rows, shown = usable_rows(faces, recipe, facing), faces.recipe.coverage
     side = canvas_px(recipe, shown)
-    rows = rows[spread(len(rows), min(most, _MOST_BYTES // (7 * side**2)))]
+    rows = rows[spread(len(rows), held(len(rows), recipe, shown, most))]
     to_canvas = compose(
         square_to_crop(side, recipe.coverage * side / recipe.size_px),
         invert(square_to_crop(faces.recipe.size_px, shown)),
     )
-    pixels = np.empty((len(rows), 7, side, side), np.uint8)
+    pixels = np.empty((len(rows), _CHANNELS, side, side), np.uint8)
     points = np.empty((len(rows), LANDMARKS, 2), np.float32)
     for place, row in enumerate(rows):
         crop = faces.read_crop(int(row))
@@ -202,8 +214,9 @@ class Feed:
         """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of this process's share of `count` faces.
 
         Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
-        that the encoder must understand it rather than copy it. All chance comes from `generator`, whose state a
-        checkpoint keeps; it is drawn for all `count`, so that what a face gets does not depend on who computes it.
+        that the encoder must understand it rather than copy it, and part of them is made worse (see learn.degrade). All
+        chance comes from `generator`, whose state a checkpoint keeps; it is drawn for all `count`, so that what a face
+        gets does not depend on who computes it.
         """
         recipe, device, mine = self.recipe, self.device, self.together.share(count)
         rows = torch.randint(len(self.canvases), (count,), generator=generator)
@@ -218,8 +231,25 @@ class Feed:
         target = sample(faces, straight.to(device))
         elastic = _elastic(count, recipe.warp, generator, self.canvases)[mine]
         warped = sample(faces[:, :3], (straight + elastic).to(device))
+        if recipe.degrade:  # else no chance is drawn, and seeded runs stay as they were before there was this
+            warped = degrade(warped, recipe.degrade, count, mine, generator)
         keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float()[mine].to(device)
         return Seen(warped, acting[mine].to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
+
+
+def feeds(
+    learned: dict[str, Canvases],
+    network: Network,
+    recipe: TrainRecipe,
+    device: torch.device,
+    together: Together = ALONE,
+) -> dict[str, Feed]:
+    """Both sides', B's bent into A's expressions where recipe and network can."""
+    bent = None
+    if network.share is not None and recipe.bent:
+        bent = bend(learned["b"], learned["a"], network.shape_offset, network.share.rest, recipe.bent)
+    bends = {"a": None, "b": bent}
+    return {side: Feed(learned[side], recipe, device, bends[side], together) for side in SIDES}
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..faces import ACTING
 from ..recipes import TrainRecipe
-from .data import MOST_FACES, canvas_px
+from . import data
 from .losses import FaceLoss
 from .model import Network, Seen, parameters
 
@@ -55,5 +55,5 @@ def _kept(network: Network, loss_of: FaceLoss, recipe: TrainRecipe, mixed: bool,
 
 
 def face_bytes(recipe: TrainRecipe, shown: float, faces: int) -> int:
-    """Bytes of so many `faces` held in RAM, whose crops show `shown` face squares; see data.load."""
-    return 7 * canvas_px(recipe, shown) ** 2 * min(faces, MOST_FACES)
+    """Bytes of what data.load holds of so many `faces`, whose crops show `shown` face squares."""
+    return data.canvas_bytes(recipe, shown) * data.held(faces, recipe, shown)

@@ -83,7 +83,7 @@ def train(
         yield Note(f"the swap is not looked at while it is learned: {error}", warning=True)
     variety, told = {side: distinct(learned[side]) for side in SIDES}, set[tuple[str, str]]()
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place, together)
-    feeds = _feeds(learned, learner, recipe, place)
+    feeds = data.feeds(learned, learner.network, recipe, place, together)
     yield Note(
         f"training {parameters(learner.network) / 1e6:.1f} M weights on {len(learned['a'])} + {len(learned['b'])} "
         f"faces ({len(held['a'])} + {len(held['b'])} held out), {recipe.size_px} px, {device.description}"
@@ -176,7 +176,7 @@ def assist(
     step = checkpoint.resume(model, learner).step
     learned = {side: faces[side][data.split(faces[side].source)[0]] for side in SIDES}
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place, together)
-    feeds = _feeds(learned, learner, recipe, place)
+    feeds = data.feeds(learned, learner.network, recipe, place, together)
     mixed = recipe.mixed_precision and device.precision == "bf16"
     while (order := together.hear()) is not None:
         if order.step != step:  # it went back
@@ -204,17 +204,6 @@ def _load(
     """Both sides' faces, B's in A's colours."""
     faces = {side: data.load(sets[side], recipe, facing=facing) for side in SIDES}
     return {**faces, "b": data.match_colour(faces["b"], faces["a"])}
-
-
-def _feeds(
-    learned: dict[str, data.Canvases], learner: Learner, recipe: TrainRecipe, place: torch.device
-) -> dict[str, data.Feed]:
-    """Batches of the faces that are learned from, with those of B bent into what A does."""
-    bend = None
-    if (share := learner.network.share) is not None and recipe.bent:
-        bend = data.bend(learned["b"], learned["a"], learner.network.shape_offset, share.rest, recipe.bent)
-    bends = {"a": None, "b": bend}
-    return {side: data.Feed(learned[side], recipe, place, bends[side], learner.together) for side in SIDES}
 
 
 def _back(

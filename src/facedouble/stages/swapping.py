@@ -37,8 +37,10 @@ def swap(
     workers: int,
     stop: Callable[[], bool],
     truth: Path | None = None,
+    find_rate: bool = False,
 ) -> Generator[Event, None, Measures | None]:
-    """Extract both, train, convert and judge, all in one resumable folder beside the output. None where stopped."""
+    """Extract both, train, convert and judge, all in one resumable folder beside the output; `find_rate` as in `train`.
+    None where stopped."""
     for side in SIDES:
         probe(sides[side].clip, sizes_may_differ=side == "b")  # both must be fit before hours go into the first
     folder = out.with_name(f"{out.stem}.facedouble")
@@ -48,7 +50,7 @@ def swap(
         sets[side] = yield from extract(
             [part.clip], folder / f"faces-{side}", recipes[0], part.consent, part.example, workers
         )
-    model = yield from train(sets, folder / "model", recipes[1], until, device, stop)
+    model = yield from train(sets, folder / "model", recipes[1], until, device, stop, find_rate=find_rate)
     if stop():
         return None
     done = yield from convert(sides["a"].clip, model, out, recipes[2], device, workers)

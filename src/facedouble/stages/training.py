@@ -9,14 +9,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..curate.faceset import FaceSet
 from ..device import Device
 from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import checkpoint, occlusion, skin, specialists, start
+from ..learn import chart, checkpoint, occlusion, rate, skin, specialists, start
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.model import SIDES
@@ -42,11 +44,13 @@ def train(
     device: Device,
     stop: Callable[[], bool],
     begin: str | Path | None = None,
+    find_rate: bool = False,
     together: Together = ALONE,
 ) -> Generator[Event, None, Path]:
     """Train a model on two face sets, or go on with it. Raises ModelError where it was begun with other settings.
 
     `begin`: what a new one begins with, an earlier model or "scratch"; None: the bundled weights. See learn.start.
+    With `find_rate` its learning rate is not the recipe's, but found first, see learn.rate.
     Of several processes the first one does this, and the others `assist`.
     """
     together.check(recipe)
@@ -58,6 +62,10 @@ def train(
         consent.check(sets[side].consent, dt.date.today())
         usable_rows(sets[side], recipe)  # before anything is written
         consent.check_likeness(sets[side].consent, mean_embedding(sets[side].faces.embedding), str(sets[side].path))
+    before = checkpoint.read_model(model) if model.exists() and any(model.iterdir()) else None
+    if find_rate and before is not None:
+        recipe = replace(recipe, learning_rate=before.recipe.learning_rate)
+        yield Note(f"{model}: its learning rate is chosen already, {recipe.learning_rate:.2g}; going on with it")
     trained = Trained(
         recipe,
         people={side: sets[side].person for side in SIDES},
@@ -72,14 +80,21 @@ def train(
         },
         identity={side: mean_embedding(sets[side].faces.embedding).tolist() for side in SIDES},
     )
-    before = None
-    if model.exists() and any(model.iterdir()):
-        before = checkpoint.read_model(model)
+    if before is not None:
         yield from _check_same(model, before, trained)
         trained = _with_footage_of(before, trained)
     trained, weights = _started(model, before, begin, trained)
+    curve = None
+    if find_rate and before is None:  # before anything is written, so that a model that is there has its rate
+        curve = yield from rate.find(sets, recipe, device, stop, weights)
+        if curve is None:
+            return model
+        recipe = replace(recipe, learning_rate=rate.proposed(curve) or recipe.learning_rate)
+        trained = replace(trained, recipe=recipe)
     with output_errors(model):
         checkpoint.write_model(model, trained)
+    if curve is not None:
+        yield _rate_found(model, curve, recipe.learning_rate)
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
@@ -96,6 +111,14 @@ def train(
     yield from _specialise(model, sets, recipe, until, experts, device, stop)
     yield Finished(model, f"model {trained.people['b']} on {trained.people['a']}")
     return model
+
+
+def _rate_found(model: Path, curve: NDArray[np.float64], chosen: float) -> Note:
+    found = rate.proposed(curve)
+    chart.write_rates(model / rate.CHART, curve, rate.smoothed(curve[:, 1]), found)
+    if found is None:
+        return Note(f"no learning rate was found to learn at; going on with {chosen:.2g}, the preset's", warning=True)
+    return Note(f"learning rate {chosen:.2g}, found by a range test: {model / rate.CHART}")
 
 
 def assist(folders: dict[str, Path], model: Path, device: Device, together: Together) -> None:
