@@ -30,21 +30,21 @@ _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, 
 
 def degrade(pictures: Tensor, part: float, count: int, mine: slice, generator: torch.Generator) -> Tensor:
     """`pictures` (n, 3, S, S) in 0..1, each with chance `part` blurred, then made noisy, then blocky, each as much as
-    chance will have it. They are those `mine` of a batch of `count`, for all of which chance is drawn; it comes from
-    `generator`, a CPU's."""
-    device, place = pictures.device, torch.arange(count)[mine]
-    worse = torch.rand(count, generator=generator)[mine] < part
-    strengths = torch.rand(count, 3, 1, 1, 1, generator=generator)
-    noises = torch.randn(count, *pictures.shape[1:], generator=generator)
+    chance will have it. They are those of `count` that `mine` names; all chance comes from `generator`, a CPU's, and is
+    drawn for all of them."""
+    worse = torch.nonzero(torch.rand(count, generator=generator) < part)[:, 0]
+    strength = torch.rand(len(worse), 3, 1, 1, 1, generator=generator)
+    noise = torch.randn(len(worse), *pictures.shape[1:], generator=generator)
     across, down = torch.randint(_BLOCK, (2,), generator=generator).tolist()
-    if not bool(worse.any()):
+    here = (worse >= mine.start) & (worse < mine.stop)
+    if not here.any():
         return pictures
-    strength = strengths[place[worse]].to(device).unbind(1)
-    noise = noises[place[worse]].to(device)
-    rows = torch.nonzero(worse)[:, 0].to(device)
-    found = blurred(pictures[rows], strength[0] * _SOFTEST * pictures.shape[-1])
-    found = (found + strength[1] * _NOISIEST * noise).clamp(0, 1)
-    found = blocky(found, _FINEST * (_COARSEST / _FINEST) ** strength[2], across, down)
+    device = pictures.device
+    rows, strength, noise = (chance[here].to(device) for chance in (worse - mine.start, strength, noise))
+    softness, noisiness, coarseness = strength.unbind(1)
+    found = blurred(pictures[rows], softness * _SOFTEST * pictures.shape[-1])
+    found = (found + noisiness * _NOISIEST * noise).clamp(0, 1)
+    found = blocky(found, _FINEST * (_COARSEST / _FINEST) ** coarseness, across, down)
     return pictures.index_copy(0, rows, found)
 
 

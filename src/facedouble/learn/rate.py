@@ -36,8 +36,10 @@ _APART = 1.5
 """times the lowest loss: by then it came apart. Answers lie in 0..1, so the loss cannot grow much further."""
 _LEARNED = 0.95
 """times the first loss: if it never fell lower, nothing was learned at any rate"""
+_SOUND = 1.1
+"""times the lowest loss: above, it has begun to come apart"""
 _PART = 0.5
-"""of the rate at which the loss was lowest; benchmarks/training.md says what else was tried"""
+"""of the highest sound rate; benchmarks/training.md says what else was tried"""
 
 
 def find(
@@ -48,8 +50,8 @@ def find(
     start: Mapping[str, Tensor] | None = None,
 ) -> Generator[Event, None, NDArray[np.float64] | None]:
     """The range test of a new model: (n, 2) rates and losses up to where it came apart, or None where `stop()` answered
-    True; `start` as in training. Nothing is written, and no chance of the training after it is touched: that seeds
-    itself.
+    True. It begins with the weights of `start`, as training does. Nothing is written, and no chance of the training
+    after it is touched: that seeds itself.
 
     Raises FaceError and MachineError as training does.
     """
@@ -98,13 +100,16 @@ def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def proposed(curve: NDArray[np.float64]) -> float | None:
-    """The rate to train with, to two digits, from what `find` returned: half of that at which the smoothed loss was
-    lowest. None where nothing was learned at any rate.
+    """The rate to train with, to two digits, from what `find` returned: half of the highest at which the smoothed loss
+    was still near its lowest. None where nothing was learned at any rate.
+
+    Where it was lowest says less: over a wide range it hardly differs, the more so in a model that begins with weights
+    that know faces.
     """
     if not len(curve):
         return None
     losses = smoothed(curve[:, 1])
-    lowest = int(losses.argmin())
-    if losses[lowest] > _LEARNED * losses[0]:
+    if losses.min() > _LEARNED * losses[0]:
         return None
-    return float(f"{_PART * curve[lowest, 0]:.1e}")
+    highest = curve[losses <= _SOUND * losses.min(), 0].max()
+    return float(f"{_PART * highest:.1e}")
