@@ -110,7 +110,7 @@ def test_two_processes_stopped_and_resumed_are_one_run_through(sets: dict[str, F
     assert 2 <= stopped < STEPS
 
     again = subprocess.run(
-        torchrun(["-m", "facedouble"], sets, model, STEPS), capture_output=True, text=True, timeout=200
+        torchrun(["-m", "facedouble"], sets, model, STEPS), capture_output=True, text=True, timeout=600
     )
     assert again.returncode == 0, again.stderr
     assert f"going on from step {stopped}" in again.stderr and "2 processes" in again.stderr

@@ -69,15 +69,19 @@ class Canvases:
         return Seen(sampled[:, :3], self.acting.to(device), sampled[:, 3:6]), sampled[:, 3:4]
 
 
+def rows_facing(faces: FaceSet, facing: tuple[float, float]) -> NDArray[np.int64]:
+    """The set's rows that have a crop, of faces turned from so many degrees up to so many, to either side."""
+    rows = faces.rows_with_crops()
+    yaw = np.abs(np.degrees(faces.faces.pose[rows, 0]))
+    return np.asarray(rows[(yaw >= facing[0]) & (yaw < facing[1])])
+
+
 def usable_rows(faces: FaceSet, recipe: TrainRecipe, facing: tuple[float, float] | None = None) -> NDArray[np.int64]:
     """The set's rows that have a crop; `facing`: of faces turned so many degrees, from and up to, to either side.
 
     Raises FaceError where there are fewer than 30, or where the crops show less than the recipe asks for.
     """
-    rows = faces.rows_with_crops()
-    if facing is not None:
-        yaw = np.abs(np.degrees(faces.faces.pose[rows, 0]))
-        rows = rows[(yaw >= facing[0]) & (yaw < facing[1])]
+    rows = faces.rows_with_crops() if facing is None else rows_facing(faces, facing)
     if len(rows) < MINIMUM_FACES:
         raise FaceError(
             f"{faces.path}: {len(rows)} faces. Training needs at least {MINIMUM_FACES} (some hundreds, varied, are "

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from ..curate.part import ORIENTATION_EDGES, ORIENTATIONS
 from ..errors import ModelError
 from ..project import save_json
 from ..recipes import MINIMUM_FACES, TrainRecipe
-from . import checkpoint
+from . import checkpoint, data
 from .model import Network, Seen
 
 _BEYOND = 8.0
@@ -48,18 +48,13 @@ def facing(name: str) -> tuple[float, float]:
     return edges[place] - _BEYOND, edges[place + 1] + _BEYOND
 
 
-def taught(sets: Iterable[FaceSet]) -> list[str]:
+def taught(sets: Collection[FaceSet]) -> list[str]:
     """The specialists for whom each of the sets has faces enough."""
-    found = []
-    for name in ORIENTATIONS:
-        low, high = facing(name)
-        counts = []
-        for faces in sets:
-            yaw = np.abs(np.degrees(faces.faces.pose[faces.rows_with_crops(), 0]))
-            counts.append(int(((yaw >= low) & (yaw < high)).sum()))
-        if min(counts) >= MINIMUM_FACES:
-            found.append(name)
-    return found
+    return [
+        name
+        for name in ORIENTATIONS
+        if min(len(data.rows_facing(faces, facing(name))) for faces in sets) >= MINIMUM_FACES
+    ]
 
 
 def begun_from(model: Path, name: str) -> int | None:
