@@ -124,6 +124,7 @@ def test_two_processes_stopped_and_resumed_are_one_run_through(sets: dict[str, F
         assert float((found[name] - tensor).abs().mean()) < 1e-6
 
 
+@pytest.mark.slow
 def test_trouble_of_one_process_is_met_by_all(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     model = begun(sets, tmp_path / "m", replace(RECIPE, accumulate=1))
     (tmp_path / "troubled.py").write_text(TROUBLE)

@@ -59,6 +59,7 @@ def test_where_nothing_is_learned_no_rate_is_proposed() -> None:
     assert rate.proposed(np.empty((0, 2))) is None
 
 
+@pytest.mark.slow
 def test_it_ends_where_training_comes_apart(sets: dict[str, FaceSet]) -> None:
     events, found = run(rate.find(sets, SMALL, CPU, lambda: False))
     assert all(isinstance(event, Progress) and event.stage == "finding the learning rate" for event in events)
@@ -70,6 +71,7 @@ def test_it_ends_where_training_comes_apart(sets: dict[str, FaceSet]) -> None:
     np.testing.assert_allclose(again, found, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_as_with_that_rate_given(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     said = trained(sets, tmp_path / "found", 4, SMALL, find=True)
     chosen = checkpoint.read_model(tmp_path / "found").recipe.learning_rate
@@ -98,6 +100,7 @@ def test_stopped_it_leaves_nothing(sets: dict[str, FaceSet], tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_where_nothing_is_learned_the_presets_rate_stays(
     sets: dict[str, FaceSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def test_they_begin_from_the_model_and_are_converted_with(sets: dict[str, FaceSe
     assert specialists.begun_from(model, "frontal") == 20
 
 
+@pytest.mark.slow
 def test_stopped_among_them_it_goes_on(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     model, looks = tmp_path / "m", iter(range(10_000))
     run(stages.train(sets, model, RECIPE, Until(steps=20), CPU, lambda: next(looks) > 14))
