@@ -55,6 +55,18 @@ def faces_b(short_b: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     return _extract(short_b, tmp_path_factory.mktemp("faces") / "b")
 
 
+@pytest.fixture
+def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
+    """Both face sets by side; do not write into them."""
+    return {"a": faces_a, "b": faces_b}
+
+
+@pytest.fixture
+def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at the pair before training takes seconds, and has its own tests."""
+    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
+
+
 @pytest.fixture(scope="session")
 def found_a() -> Faces:
     """All that is found in the whole of A's take (144 frames), before tracking."""

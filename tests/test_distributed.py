@@ -61,11 +61,6 @@ main(sys.argv[1:])
 once; both note what their weights were after each step"""
 
 
-@pytest.fixture
-def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
-    return {"a": faces_a, "b": faces_b}
-
-
 def begun(sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe) -> Path:
     """A model with these settings that has learned nothing yet."""
     (model / "match").mkdir(parents=True)  # so that the pair is not looked at, which takes seconds

@@ -24,14 +24,10 @@ from facedouble.learn.model import Network, Seen
 from facedouble.recipes import Until
 from support import CPU, SMALL, run, step_of_a_second
 
+pytestmark = pytest.mark.usefixtures("no_advice")
+
 PLACE = torch.device("cpu")
 MANY = {"a": 500, "b": 500}
-
-
-@pytest.fixture(autouse=True)
-def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the pair before training takes seconds, and has its own tests."""
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
 
 
 def history(held: Sequence[float], seen: Sequence[float], floor: float = 20.0) -> list[dict[str, float]]:

@@ -32,11 +32,6 @@ from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run
 
 
-@pytest.fixture
-def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
-    return {"a": faces_a, "b": faces_b}
-
-
 def trained(sets: dict[str, FaceSet], model: Path, steps: int, recipe: TrainRecipe = SMALL) -> checkpoint.State:
     run(stages.train(sets, model, recipe, Until(steps=steps), CPU, lambda: False))
     return checkpoint.load(model, torch.device("cpu"))[2]

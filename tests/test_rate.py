@@ -19,16 +19,7 @@ from facedouble.learn import checkpoint, data, rate
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, command, run
 
-
-@pytest.fixture
-def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
-    return {"a": faces_a, "b": faces_b}
-
-
-@pytest.fixture(autouse=True)
-def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the pair before training takes seconds, and has its own tests."""
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
+pytestmark = pytest.mark.usefixtures("no_advice")
 
 
 def trained(sets: dict[str, FaceSet], model: Path, steps: int, recipe: TrainRecipe, find: bool) -> list[str]:

@@ -26,18 +26,9 @@ from facedouble.learn.score import Judge, Score
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run, step_of_a_second
 
+pytestmark = pytest.mark.usefixtures("no_advice")
+
 PLACE = torch.device("cpu")
-
-
-@pytest.fixture
-def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
-    return {"a": faces_a, "b": faces_b}
-
-
-@pytest.fixture(autouse=True)
-def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the pair before training takes seconds, and has its own tests."""
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
 
 
 def trained(

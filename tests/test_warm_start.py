@@ -29,11 +29,6 @@ def train(sets: dict[str, FaceSet], model: Path, steps: int, earlier: Path | Non
     run(stages.train(sets, model, recipe, Until(steps=steps), CPU, lambda: False, earlier))
 
 
-@pytest.fixture
-def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
-    return {"a": faces_a, "b": faces_b}
-
-
 def footage(faces: FaceSet) -> set[str]:
     return {source.sha256 for source in faces.sources}
 

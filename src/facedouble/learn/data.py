@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -154,6 +155,17 @@ def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
         matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
         picture[:3] = torch.from_numpy(_from_lab(matched))
     return replace(canvases, pixels=pixels)
+
+
+def load_both(
+    sets: Mapping[str, FaceSet],
+    recipe: TrainRecipe,
+    most: int = MOST_FACES,
+    facing: tuple[float, float] | None = None,
+) -> dict[str, Canvases]:
+    """Both sides' faces as `load` gives them, B's in A's colours."""
+    faces = {side: load(sets[side], recipe, most, facing) for side in SIDES}
+    return {**faces, "b": match_colour(faces["b"], faces["a"])}
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -57,8 +57,7 @@ def find(
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    faces = {side: data.load(sets[side], recipe, _FACES) for side in SIDES}
-    faces["b"] = data.match_colour(faces["b"], faces["a"])
+    faces = data.load_both(sets, recipe, _FACES)
     learner, state = Learner.new(recipe, place, faces, start), State()
     learned = {side: faces[side][data.split(faces[side].source)[0]] for side in SIDES}
     feeds = data.feeds(learned, learner.network, recipe, place)

@@ -77,7 +77,7 @@ def of_earlier(earlier: Path, footage: Mapping[str, set[str]], recipe: TrainReci
 
 def _fitting(weights: Mapping[str, Tensor], recipe: TrainRecipe) -> dict[str, Tensor]:
     """Those of the same name and shape as in a network of `recipe`; none where an encoder's convolution is missing."""
-    with torch.random.fork_rng(devices=[]):  # what a network begins with must not depend on this
+    with torch.device("meta"):  # shapes alone: nothing is filled, and no chance is drawn
         wanted = {name: value.shape for name, value in Network(recipe).state_dict().items()}
     fitting = {name: value for name, value in weights.items() if wanted.get(name) == value.shape}
     lacks = any(name.startswith("encoder.layers.") and name not in fitting for name in wanted)

@@ -65,7 +65,7 @@ def train(
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    faces = _load(sets, recipe, facing)
+    faces = data.load_both(sets, recipe, facing=facing)
     anew = partial(Learner.new, recipe, place, faces, start, together)
     learner = anew()
     state = checkpoint.resume(model, learner)
@@ -170,7 +170,7 @@ def assist(
     """
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
-    faces = _load(sets, recipe)
+    faces = data.load_both(sets, recipe)
     anew = partial(Learner.new, recipe, place, faces, start, together)
     learner = anew()
     step = checkpoint.resume(model, learner).step
@@ -196,14 +196,6 @@ def assist(
             continue
         step += 1
         learner.follow(step, recipe.ema)
-
-
-def _load(
-    sets: dict[str, FaceSet], recipe: TrainRecipe, facing: tuple[float, float] | None = None
-) -> dict[str, data.Canvases]:
-    """Both sides' faces, B's in A's colours."""
-    faces = {side: data.load(sets[side], recipe, facing=facing) for side in SIDES}
-    return {**faces, "b": data.match_colour(faces["b"], faces["a"])}
 
 
 def _back(

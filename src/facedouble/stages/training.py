@@ -153,9 +153,9 @@ def _started(
             raise ModelError(f"{model}: begun with --from {source}. Give that or none, or choose another -o.")
     weights: dict[str, torch.Tensor] = {}
     if not checkpoint.checkpoints(model) and source != start.SCRATCH:
-        own, people, sha256 = {record.id for record in trained.consents.values()}, [], start.bundled_sha256()
+        own, people = {record.id for record in trained.consents.values()}, []
         if source == start.BUNDLED:
-            weights = start.bundled(trained.recipe)
+            weights, sha256 = start.bundled(trained.recipe), start.bundled_sha256()
         else:
             known = checkpoint.read_model(Path(source))
             footage = {side: {clip["sha256"] for clip in trained.face_sets[side]["footage"]} for side in SIDES}
