@@ -7,7 +7,7 @@
     benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
-    benchmarks/run fit [--minutes N]   what grain, skin detail and sharpening do to swaps of the suite and a real pair
+    benchmarks/run fit [--minutes N]   what grain, skin detail, sharpening, mouth and eyes do to a swap
     benchmarks/run mixing [--minutes N] ways to match colour and to blend, on the sample, the suite and the women
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
@@ -330,8 +330,12 @@ def suite(options: argparse.Namespace, work: Path) -> None:
 
 
 def fit(options: argparse.Namespace, work: Path) -> None:
-    """Swaps by one model, left as the network draws them, with the plate's grain, and with all that `--fit` does."""
-    choices = {"as drawn": ("none", "none"), "grain": ("none", "keep"), "grain, detail, edges": ("sharpen", "keep")}
+    """Swaps by one model, left as the network draws them, and with more and more of what it cannot draw."""
+    as_drawn = {"fit": "none", "grain": "none", "mouth": "draw", "eyes": "draw"}
+    steps = {"grain": "keep", "fit": "sharpen", "mouth": "keep", "eyes": "keep"}
+    choices = {"as drawn": as_drawn}
+    for option, value in steps.items():
+        choices[f"+ {option}"] = {**list(choices.values())[-1], option: value}
     preset, minutes = options.preset[0], options.minutes[0]
     for pair in options.pair:
         (_, a), (_, b), folder = PAIRS[pair]
@@ -345,9 +349,9 @@ def fit(options: argparse.Namespace, work: Path) -> None:
         for name in SUITES if pair == "sample" else (pair,):
             target = SUITE / f"{name}-target.mp4" if pair == "sample" else folder / a
             columns: dict[str, dict[str, Any]] = {}
-            for title, (how, grain) in choices.items():
-                out = work / f"{name} {title}.mp4"
-                seconds, _, _ = command("convert", target, model, "-o", out, "--fit", how, "--grain", grain)
+            for title, chosen in choices.items():
+                out, asked = work / f"{name} {title}.mp4", [f"--{option}={value}" for option, value in chosen.items()]
+                seconds, _, _ = command("convert", target, model, "-o", out, *asked)
                 columns[title] = {
                     "seconds": seconds,
                     **(judged(name, out) if pair == "sample" else seen(target, out, b)),

@@ -28,7 +28,7 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 """real clips for trying, beside the project and never in it; tests that need them are skipped where they are missing"""
 
 Picture = NDArray[np.uint8]
-CPU = Device("cpu", "fp32", 2, 8_000_000_000, "test")
+CPU = Device("cpu", "fp32", 1, 8_000_000_000, "test")
 SMALL = TrainRecipe.of(
     "compact",
     size_px=32,

@@ -206,8 +206,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--compare", action="append", default=[], metavar="NAME=A,B",
-        help="a column for each of these: colour=none,light, blend=..., occlusion=..., fit=..., grain=...; several "
-        "make all couples",
+        help="a column for each of these: colour=none,light, blend=..., occlusion=..., mouth=..., eyes=..., fit=..., "
+        "grain=...; several make all couples",
     )  # fmt: skip
     preview.add_argument(
         "-o", "--output", type=_named, default=Path("preview.png"), help="a PNG, signed (default: %(default)s)"
@@ -502,6 +502,16 @@ def _mixing_options(group: Any) -> None:
     group.add_argument(
         "--occlusion", default="keep", choices=["keep", "cover"],
         help="hands, hair and the like before the face: keep them there, or cover them (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--mouth", default="keep", choices=["keep", "draw"],
+        help="what is seen in an open mouth: the target's own teeth and tongue, or what the network draws (default: "
+        "%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--eyes", default="keep", choices=["keep", "draw"],
+        help="highlights and fine detail of the target's own eyes in the source's colours, or what the network draws "
+        "(default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],

@@ -207,6 +207,10 @@ class ConvertRecipe(Recipe):
     """how tall faces are, forehead to chin, in a clip that is made smaller"""
     grain: str = "keep"
     """the plate's grain on the new face: keep or none"""
+    mouth: str = "keep"
+    """what is seen in an open mouth: keep A's own teeth and tongue, or draw what the network makes of them"""
+    eyes: str = "keep"
+    """keep the gleam of A's eyes (highlights, the iris's edge), or draw what the network makes of them"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
     encoder: str = "software"
@@ -225,6 +229,8 @@ class ConvertRecipe(Recipe):
         _check(self.fit in ("sharpen", "reduce", "none"), f"fit {self.fit!r}: expected sharpen, reduce or none")
         _check(32 <= self.face_px <= 4096, f"face {self.face_px} px: expected 32 to 4096 px")
         _check(self.grain in ("keep", "none"), f"grain {self.grain!r}: expected keep or none")
+        _check(self.mouth in ("keep", "draw"), f"mouth {self.mouth!r}: expected keep or draw")
+        _check(self.eyes in ("keep", "draw"), f"eyes {self.eyes!r}: expected keep or draw")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
         for text in self.ranges:
             parse_range(text)

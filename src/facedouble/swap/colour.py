@@ -89,9 +89,8 @@ def histogram(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_
 
 def light(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
     """The mean of the two colour channels, for a face that has the plate's shading already."""
-    mean, _ = _statistics(lab[::step, ::step], skin_of_face)
-    wanted, _ = _statistics(plate, skin_of_plate)
-    shift = np.array([0, *(wanted - mean)[1:]], np.float32)
+    shift = _mean(plate, skin_of_plate) - _mean(lab[::step, ::step], skin_of_face)
+    shift[0] = 0
     return np.asarray(lab + shift)
 
 
@@ -126,12 +125,16 @@ METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {
 }  # fmt: skip
 
 
+def _mean(lab: Array, weight: Array) -> Array:
+    """(3,) float32."""
+    return np.asarray(np.tensordot(weight, lab, 2) / float(weight.sum()), np.float32)
+
+
 def _statistics(lab: Array, weight: Array) -> tuple[Array, Array]:
     """Mean (3,) and covariance (3, 3)."""
-    weight = weight / float(weight.sum())
-    mean = (lab * weight[..., None]).sum((0, 1))
-    away = lab - mean
-    return mean, np.einsum("hwi,hwj->ij", away * weight[..., None], away)
+    mean = _mean(lab, weight)
+    away = (lab - mean).reshape(-1, 3)
+    return mean, (away * (weight / float(weight.sum())).reshape(-1, 1)).T @ away
 
 
 def _power(covariance: Array, power: float) -> Array:

@@ -21,6 +21,7 @@ from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
 from .fit import Drawn, Fit
+from .openings import with_gleam, with_mouth
 from .predict import predict
 from .steady import Glimpse
 
@@ -88,6 +89,10 @@ class Swapper:
             skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
         face = self.fit.grained(face, plate, moved)
+        if self.recipe.mouth == "keep":
+            face = with_mouth(face, drawn)
+        if self.recipe.eyes == "keep":
+            face = with_gleam(face, drawn)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         seen = alpha * bare
         marked = self.mark(mixed, moved, seen)

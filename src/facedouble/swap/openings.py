@@ -1,0 +1,111 @@
+"""What is seen in the openings of a face: A's own teeth and tongue between B's lips, the gleam of A's eyes between B's
+lids.
+
+Landmarks say how far a mouth is open and where an eye looks, not what is in it, and few sources show all of theirs; so
+a network draws a mouth as a dark hole and an eye without its light. What is there is in the footage, in the very light
+of the scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from .fit import Drawn
+
+# Parts of a face square.
+_SHUT, _OPEN = 0.03, 0.08
+"""the gap between the lips, from which nothing and from which all of the plate's mouth is seen"""
+_SOFT = 0.012
+"""over which an opening's edge fades"""
+_GLEAM = 0.03
+"""finer than this what is seen in an eye is A's; the colours are B's"""
+_LEAST_PX = 4
+
+
+def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+    """`face` (h, w, 3) 0..1 with what the plate shows between A's lips laid between the drawn ones; as it was where the
+    mouth is shut."""
+    share = (_gap(drawn.points_b[INNER_LIPS]) / drawn.square_px - _SHUT) / (_OPEN - _SHUT)
+    opening = _Opening.of(INNER_LIPS, INNER_LIPS, drawn) if share > 0 else None
+    if opening is None:
+        return face
+    result = face.copy()
+    result[opening.there] += min(share, 1.0) * opening.alpha * (opening.inside - face[opening.there])
+    return result
+
+
+def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+    """`face` (h, w, 3) 0..1 with the fine part of what the plate shows between A's lids - highlights, the iris's edge -
+    in place of the drawn one's."""
+    import cv2
+
+    sigma, result = _GLEAM * drawn.square_px, face.copy()
+    for lids, iris in ((RIGHT_EYE, RIGHT_IRIS), (LEFT_EYE, LEFT_IRIS)):
+        opening = _Opening.of(lids, np.concatenate([lids, iris]), drawn)
+        if opening is None:
+            continue
+        # Blurred within the opening alone: lids and lashes are the drawn ones.
+        fine = (opening.inside - face[opening.there]) * opening.alpha
+        within = np.maximum(cv2.GaussianBlur(opening.alpha[..., 0], (0, 0), sigma), 1e-3)[..., None]
+        result[opening.there] += fine - opening.alpha * cv2.GaussianBlur(fine, (0, 0), sigma) / within
+    return np.asarray(np.clip(result, 0, 1), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Opening:
+    """What the plate shows in an opening of A's face, brought to where the drawn face has it."""
+
+    there: tuple[slice, slice]
+    """rows and columns"""
+    inside: NDArray[np.float32]
+    """(h, w, 3) 0..1"""
+    alpha: NDArray[np.float32]
+    """(h, w, 1) 0..1, fading towards the outline from inside"""
+
+    @classmethod
+    def of(cls, outline: NDArray[Any], landmarks: NDArray[Any], drawn: Drawn) -> _Opening | None:
+        """The opening within landmarks `outline`; None where it is outside the picture, or a few px.
+
+        Each px is taken from where the `landmarks` around it came from: their shifts, weighted by 1 / distance^2
+        (Shepard, "A two-dimensional interpolation function for irregularly-spaced data", ACM 1968).
+        """
+        import cv2
+
+        edge, own, goal = drawn.points_b[outline], drawn.points[landmarks], drawn.points_b[landmarks]
+        low = np.maximum(np.floor(edge.min(0)).astype(int), 0)
+        high = np.minimum(np.ceil(edge.max(0)).astype(int) + 1, drawn.face.shape[1::-1])
+        if (high - low < _LEAST_PX).any():
+            return None
+        x, y = np.meshgrid(*(np.arange(*ends, dtype=np.float32) for ends in zip(low, high, strict=True)))
+        weight = 1 / ((x[..., None] - goal[:, 0]) ** 2 + (y[..., None] - goal[:, 1]) ** 2 + 0.25)
+        shift = np.asarray((weight / weight.sum(-1, keepdims=True)) @ (own - goal), np.float32)
+        inside = cv2.remap(
+            drawn.plate, x + shift[..., 0], y + shift[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        alpha = _within(edge - low, inside.shape[1::-1], _SOFT * drawn.square_px)
+        return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
+
+
+def _gap(lips: NDArray[Any]) -> float:
+    """px between upper and lower lip: the outline's area by its width."""
+    import cv2
+
+    return float(cv2.contourArea(lips.astype(np.float32))) / max(float(np.ptp(lips, axis=0).max()), 1.0)
+
+
+def _within(outline: NDArray[Any], size: tuple[int, int], soft_px: float) -> NDArray[np.float32]:
+    """(h, w) 0..1 in a picture of `size` (width, height): 1 inside the outline, fading towards it from inside."""
+    import cv2
+
+    # Room around, so that the outline never touches the edge, from which nothing would fade. Drawn in sixteenths of a
+    # px, so that it moves as smoothly as the landmarks.
+    around = 1 + int(3 * soft_px)
+    mask = np.zeros((size[1] + 2 * around, size[0] + 2 * around), np.uint8)
+    cv2.fillPoly(mask, [np.round((outline + around) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(soft_px, 0.5))
+    return np.asarray(np.clip(2 * soft - 1, 0, 1)[around:-around, around:-around], np.float32)

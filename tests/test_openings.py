@@ -1,0 +1,114 @@
+"""What is seen in a face's openings: the plate's mouth and the gleam of its eyes, where the drawn face has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facedouble.curate.faceset import FaceSet
+from facedouble.geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, LIPS, RIGHT_EYE, RIGHT_IRIS
+from facedouble.provenance.mark import Marker
+from facedouble.recipes import ConvertRecipe
+from facedouble.stages.opening import Opened
+from facedouble.swap.face import Swapper
+from facedouble.swap.fit import Drawn
+from facedouble.swap.openings import with_gleam, with_mouth
+from support import CPU, SAMPLE, pictures
+
+SIZE, SQUARE = 300, 130.0
+SKIN, HOLE = 0.6, 0.05
+
+
+def drawn(gap: float, moved: tuple[float, float] = (0.0, 0.0)) -> Drawn:
+    """A face whose mouth is open by `gap` of a face square, and whose drawn one lies `moved` from it: the plate as
+    bright as skin, a black hole for a mouth."""
+    points = np.zeros((478, 2), np.float32)
+    angle = np.linspace(np.pi, -np.pi, 20, endpoint=False)  # the lips' landmarks begin at a corner and go below
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+    points[INNER_LIPS] = [150, 210] + ring * [30, gap * SQUARE * 2 / np.pi]
+    points[LIPS] = [150, 210] + ring * [36, gap * SQUARE * 2 / np.pi + 8]
+    for middle, lids, iris in (((110, 120), RIGHT_EYE, RIGHT_IRIS), ((190, 120), LEFT_EYE, LEFT_IRIS)):
+        around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+        points[lids] = middle + np.stack([18 * np.cos(around), 10 * np.sin(around)], 1)
+        points[iris] = np.add(middle, [(7, 0), (0, -7), (-7, 0), (0, 7)])
+    plate = np.full((SIZE, SIZE, 3), SKIN, np.float32)
+    face = plate.copy()
+    cv2.ellipse(face, (150 + int(moved[0]), 210 + int(moved[1])), (30, 14), 0, 0, 360, (HOLE,) * 3, -1)
+    return Drawn(face, plate, points, points + np.array(moved, np.float32), SQUARE, 1.5)
+
+
+def inside(
+    points: NDArray[Any], outline: NDArray[Any], grown: int = 0, shape: tuple[int, ...] = (SIZE, SIZE)
+) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(points[outline]).astype(np.int32)], 1)
+    return cv2.dilate(mask, np.ones((2 * grown + 1,) * 2, np.uint8)) > 0 if grown else mask > 0
+
+
+def test_a_tooth_comes_to_where_the_drawn_mouth_has_it() -> None:
+    one = drawn(0.2, moved=(12.0, -9.0))
+    cv2.circle(one.plate, (140, 214), 4, (0.95, 0.9, 0.2), -1)
+    result = with_mouth(one.face, one)
+    yellow = (result[..., 0] > 0.8) & (result[..., 2] < 0.4)
+    assert np.argwhere(yellow).mean(0)[::-1] == pytest.approx((152, 205), abs=0.5)
+    beyond = ~inside(one.points_b, INNER_LIPS, grown=1)
+    np.testing.assert_array_equal(result[beyond], one.face[beyond])
+    assert one.face[205, 152] == pytest.approx(HOLE)  # what was given is left as it was
+
+
+def test_a_mouth_that_is_shut_is_as_it_was_drawn_and_opens_gradually() -> None:
+    shut = drawn(0.02)
+    assert with_mouth(shut.face, shut) is shut.face
+    middles = [
+        float(with_mouth(one.face, one)[210, 150, 0]) for one in (drawn(g) for g in np.arange(0.03, 0.12, 0.005))
+    ]
+    assert middles[0] < 0.1 and middles[-1] == pytest.approx(SKIN, abs=0.02)
+    assert np.diff(middles).max() < 0.1 and np.diff(middles).min() > -1e-3
+
+
+def test_a_highlight_is_the_plates_and_the_colour_is_the_drawn_ones() -> None:
+    one = drawn(0.02, moved=(-6.0, 5.0))
+    one.plate[...] = (0.2, 0.5, 0.3)  # A's eyes are of another colour
+    cv2.circle(one.plate, (113, 117), 1, (1.0, 1.0, 1.0), -1)
+    face = np.full_like(one.face, 0.4)
+    result = with_gleam(face, replace(one, face=face))
+    brightest = np.unravel_index(result.mean(2).argmax(), (SIZE, SIZE))
+    assert brightest[::-1] == pytest.approx((107, 122), abs=1)
+    eyes = inside(one.points_b, RIGHT_EYE) | inside(one.points_b, LEFT_EYE)
+    np.testing.assert_allclose(result[eyes].mean(0), face[eyes].mean(0), atol=0.03)
+    other = inside(one.points_b, LEFT_EYE)  # has no highlight, so nothing is different
+    np.testing.assert_allclose(result[other], face[other], atol=0.01)
+    beyond = ~(inside(one.points_b, RIGHT_EYE, 1) | inside(one.points_b, LEFT_EYE, 1))
+    np.testing.assert_array_equal(result[beyond], face[beyond])
+
+
+@pytest.mark.parametrize("shift", [(-260.0, 0.0), (260.0, 0.0), (0.0, -400.0), (-160.0, 60.0)])
+def test_a_face_half_outside_the_picture_is_no_trouble(shift: tuple[float, float]) -> None:
+    one = drawn(0.2)
+    points = one.points + np.array(shift, np.float32)
+    one = replace(one, points=points, points_b=points)
+    for result in (with_mouth(one.face, one), with_gleam(one.face, one)):
+        assert result.shape == one.face.shape and np.isfinite(result).all()
+
+
+def test_in_a_conversion_only_openings_change(faces_a: FaceSet, model: Path) -> None:
+    opened = Opened.of(model, CPU, "newest")
+    points = faces_a.faces.points
+    row = int(np.linalg.norm(points[:, 13] - points[:, 14], axis=1).argmax())
+    frame, acting = pictures(SAMPLE / "a-take1.mp4", row + 1)[row], faces_a.faces.acting()[row]
+    swapper = Swapper(opened.network, opened.trained.recipe, ConvertRecipe(grain="none", fit="none"), Marker("0" * 8))
+    made = {}
+    for mouth, eyes in product(("keep", "draw"), repeat=2):
+        recipe = replace(swapper.recipe, mouth=mouth, eyes=eyes)
+        made[mouth, eyes] = replace(swapper, recipe=recipe)(frame, points[row], acting)[0].astype(int)
+    for other, outlines in ((("draw", "keep"), [LIPS]), (("keep", "draw"), [LEFT_EYE, RIGHT_EYE])):
+        changed = np.abs(made["keep", "keep"] - made[other]).max(2) > 12  # the mark, anew in every picture, takes 6
+        there = sum(inside(points[row], outline, 12, frame.shape[:2]) for outline in outlines)
+        assert changed.any() and not (changed & ~(there > 0)).any()
