@@ -207,6 +207,21 @@ def test_the_plates_grain_is_kept_and_its_moles_are_not(faces_a: FaceSet) -> Non
     assert as_grainy.grain == pytest.approx(0)
 
 
+def test_the_edge_of_a_shadow_draws_no_line(faces_a: FaceSet) -> None:
+    _, points = crop_of(faces_a, 5)
+    rng = np.random.default_rng(6)
+    plate = (0.5 + 0.01 * rng.standard_normal((128, 128, 3))).astype(np.float32)
+    across = int(points[CHEEK][0])
+    plate[:, across:] *= 0.5
+    face = np.full((128, 128, 3), 0.6, np.float32)
+    lacks = Drawn(face, plate, points, points, 64.0, 2.0)
+    grained = Fit.measured([lacks], None, sharpen=False, grain=True).grained(face, plate, points) - face
+    skin = skin_of(plate, points)
+    columns = [grained[:, column][skin[:, column]].mean() for column in range(across - 4, across + 4)]
+    assert np.abs(columns).max() < 0.004
+    assert grained[:, across + 8 :][skin[:, across + 8 :]].std() > 0.7 * 0.005
+
+
 def test_a_face_too_small_to_tell_is_left_alone(faces_a: FaceSet) -> None:
     picture, points = crop_of(faces_a, 5)
     small, where = np.asarray(cv2.resize(picture, (8, 8)), np.float32), points / 16

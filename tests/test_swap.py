@@ -89,6 +89,21 @@ def test_every_colour_method_moves_skin_to_the_plate_and_nothing_else(method: st
         assert abs(slope) < 0.02
 
 
+def test_a_hard_shadow_is_carried_over_and_features_are_not() -> None:
+    y, x = np.mgrid[:128, :128].astype(np.float32)
+    spot = np.exp(-((x - 40) ** 2 + (y - 64) ** 2) / (2 * 24**2))[..., None]  # a shadow, or a cheek that is hollow
+    face, skin = np.full((128, 128, 3), 0.5, np.float32), np.ones((128, 128), np.float32)
+
+    def carried(depth: float) -> float:
+        plate = np.asarray(face * (1 - depth * spot), np.float32)
+        dips = [picture[64, 100:110].mean() - picture[60:68, 36:44].mean() for picture in
+                (match_skin(face, plate, skin, skin, "light"), plate)]  # fmt: skip
+        return float(dips[0] / dips[1])
+
+    assert carried(0.04) < 0.35
+    assert 0.5 < carried(0.9) < 1.1
+
+
 def test_covariance_is_carried_by_mkl_alone() -> None:
     rng = np.random.default_rng(4)
     one = rng.normal(size=(50, 50, 3)) * 0.02

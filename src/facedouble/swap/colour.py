@@ -13,8 +13,11 @@ _LEAST_SKIN = 50.0
 _GAINS = (0.7, 1.4)
 _ENOUGH_PX = 128
 """side of the region of skin from which on pixels are left out of the measuring"""
-_SHADING = 0.12
-"""part of the skin's width over which light is one shade"""
+_BROAD, _SHADING = 0.3, 0.12
+"""parts of the skin's width over which light is one shade, at large and in a hard shadow"""
+_FEATURES = 0.08
+"""how far, as a logarithm, two faces' nearer shades differ by what they are: in the same light 0.01 to 0.04 (root mean
+square, measured), under a hard lamp 0.25"""
 _SHADES = (0.3, 2.0)
 
 Array = NDArray[Any]
@@ -107,17 +110,26 @@ def _shaded(face: Array, plate: Array, skin: Array) -> Array:
     lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)
     under = cv2.cvtColor(np.ascontiguousarray(plate[::step, ::step], np.float32), cv2.COLOR_RGB2LAB)
     weight = np.asarray(skin[::step, ::step], np.float32)
-    sigma = _SHADING * float(np.ptp(np.flatnonzero(weight.any(0))))
-    ours, theirs = (
-        cv2.GaussianBlur(np.asarray(part * weight, np.float32), (0, 0), sigma)
-        for part in (lab[::step, ::step, 0] + 16, under[..., 0] + 16)
-    )
-    # Where no skin is near, there is nothing to go by.
-    ratio = np.where(ours > 0.1, theirs / np.maximum(ours, 1e-3), 1).clip(*_SHADES)
-    ratio = cv2.resize(np.asarray(ratio, np.float32), lab.shape[1::-1])[..., None]
+    width = float(np.ptp(np.flatnonzero(weight.any(0))))
+    ours, theirs = (np.asarray((part + 16) * weight, np.float32) for part in (lab[::step, ::step, 0], under[..., 0]))
+    broad, near = (_ratio(ours, theirs, sigma * width) for sigma in (_BROAD, _SHADING))
+    # Two faces differ in their features as well, which are not to be carried over: only as far as the plate's nearer
+    # shades stand out above such differences are they shadow (a Wiener filter's gain).
+    shadow = near - broad
+    energy = float((shadow**2 * weight).sum() / weight.sum())
+    ratio = np.exp(broad + energy / (energy + _FEATURES**2) * shadow)
+    ratio = cv2.resize(np.asarray(ratio.clip(*_SHADES), np.float32), lab.shape[1::-1])[..., None]
     lit = lab * ratio
     lit[..., :1] += 16 * (ratio - 1)
     return np.asarray(np.clip(cv2.cvtColor(lit, cv2.COLOR_LAB2RGB), 0, 1))
+
+
+def _ratio(ours: Array, theirs: Array, sigma: float) -> Array:
+    """Logarithm of what two lightnesses on skin have to each other, over about `sigma` px; 0 where no skin is near."""
+    import cv2
+
+    ours, theirs = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (ours, theirs))
+    return np.asarray(np.where(ours > 0.1, np.log(np.maximum(theirs, 1e-3) / np.maximum(ours, 1e-3)), 0))
 
 
 METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {

@@ -27,6 +27,8 @@ _NEARBY_PX = 40
 _SURE = 1e-6
 _LEAST_PX = 50
 _GRAIN_PX, _OUTLIER = 1.5, 3.0
+_EDGE_PX, _AN_EDGE = 1.5, (0.15, 0.3)
+"""px around, and what part of these stands out where there is hardly an edge and where there is one"""
 _AWAY = 0.25
 """of the face's width, up or down, where an eye, a brow or the mouth finds skin"""
 _COARSE = 1.5
@@ -114,8 +116,8 @@ class Fit:
     ) -> NDArray[np.float32]:
         """`face` with the grain of `plate`, both (h, w, 3) 0..1, read where landmarks (478, 2) of A show skin.
 
-        What stands out of the grain by far - a mole, an edge - is A's, and is cut off; eyes, brows and mouth get the
-        grain of skin nearby.
+        What stands out of the grain by far - a mole, the edge of a shadow - is A's, and is left out; eyes, brows and
+        mouth get the grain of skin nearby.
         """
         import cv2
 
@@ -127,7 +129,10 @@ class Fit:
         # A quarter of the px tell the spread as well.
         some = noise[::2, ::2][skin[::2, ::2]] if skin[::2, ::2].any() else noise[skin]
         most = _OUTLIER / 0.6745 * np.median(np.abs(some).T, axis=1)
-        noise = np.clip(noise, -most, most)
+        # All along the edge of a shadow, not only where it is strongest.
+        edges = cv2.GaussianBlur((np.abs(noise) > most).any(-1).astype(np.float32), (0, 0), _EDGE_PX)
+        few, many = _AN_EDGE
+        noise = np.clip(noise, -most, most) * np.clip((many - edges) / (many - few), 0, 1)[..., None]
         known, grain = skin, noise * skin[..., None]
         for away in (_AWAY, -_AWAY):
             shift = round(away * width)
