@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is there; why: 
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces
+from facedouble.learn import occlusion
+from facedouble.learn.occlusion import Occlusion
 from facedouble.recipes import ExtractRecipe, Until
 from support import CPU, SAMPLE, SMALL, consent_of, part_of, pictures, run, write_clip
 
@@ -27,6 +30,20 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("config")
         patch.setenv("FACEDOUBLE_CONFIG", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def briefly() -> Iterator[None]:
+    """What stands before a face takes half a minute to learn, and each training from the command line begins with it;
+    few tests look at how well that was learned, and these ask for it."""
+    learn = occlusion.learn
+
+    def learn_briefly(network: Occlusion, faces: Any, steps: int, *others: Any) -> Iterator[int]:
+        return learn(network, faces, min(steps, 2), *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facedouble.stages.training.occlusion.learn", learn_briefly)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,7 @@ def learn(
     """Train on the people's `faces`, as `load` gives them; yields the steps done. All chance comes from `seed`."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     things = torch.from_numpy(occluders.bank(_BANK, np.concatenate([_skins(side, rng) for side in faces]), rng))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
     for step in range(steps):
@@ -180,7 +181,9 @@ def _piece(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 def _shadowed(pictures: Tensor, cover: Tensor, generator: torch.Generator) -> Tensor:
     """What is darkened by a thing before it is still face."""
-    soft = functional.avg_pool2d(functional.avg_pool2d(cover, 9, 1, 4), 9, 1, 4)
+    soft = cover
+    for width, height in ((9, 1), (1, 9)) * 2:
+        soft = functional.avg_pool2d(soft, (height, width), 1, (height // 2, width // 2))
     down, right = torch.randint(-6, 7, (2,), generator=generator).tolist()
     depth = 0.5 * torch.rand(len(cover), 1, 1, 1, generator=generator)
     return pictures * (1 - depth * torch.roll(soft, (down, right), (2, 3)))

@@ -35,10 +35,17 @@ class Layer:
 
     box: Box
     """half-open px"""
-    face: NDArray[np.float32]
-    """(h, w, 3) 0..1 over the box, as it was before blending"""
+    drawn: NDArray[np.float32]
+    """(h, w, 3) 0..1 over the box, the face as it was before blending"""
+    mark: NDArray[np.float32]
+    """(h, w, 3) what the mark added to the blend"""
     mask: NDArray[np.float32]
     """(h, w) 0..1 over the box: how much of the face is seen, where the blend is plain"""
+
+    @property
+    def face(self) -> NDArray[np.float32]:
+        """(h, w, 3) 0..1: the face and as much more of the mark as the mask takes away."""
+        return np.asarray(self.drawn + self.mark / np.maximum(self.mask, 1 / 512)[..., None], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +105,8 @@ class Swapper:
         marked = self.mark(mixed, moved, seen)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
-        touched = seen > 0
-        result[y0:y1, x0:x1][touched] = np.round(marked[touched] * most).astype(pixels.dtype)
-        # The layer holds as much more of the mark as the mask takes away.
-        return result, Layer(box, face + (marked - mixed) / np.maximum(seen, 1 / 512)[..., None], seen)
+        np.copyto(result[y0:y1, x0:x1], np.rint(marked * most).astype(pixels.dtype), where=(seen > 0)[..., None])
+        return result, Layer(box, face, marked - mixed, seen)
 
     def drawn(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]

@@ -35,7 +35,7 @@ def predict(
     seen = Seen(
         picture.to(device, memory_format=torch.channels_last),
         torch.from_numpy(acting)[None].to(device),
-        torch.from_numpy(as_b)[None].to(device).float() / 255,
+        torch.from_numpy(as_b)[None].to(device, memory_format=torch.channels_last).float() / 255,
     )
     answer = network.rebuild(seen, "a", "b")[0].float().cpu().numpy()
     return answer[:3].transpose(1, 2, 0), answer[3], points_b
