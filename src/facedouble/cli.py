@@ -510,8 +510,8 @@ def _mixing_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--eyes", default="keep", choices=["keep", "draw"],
-        help="highlights and fine detail of the target's own eyes in the source's colours, or what the network draws "
-        "(default: %(default)s)",
+        help="the lights of the target's own eyes in the source's colours, or what the network draws (default: "
+        "%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],

@@ -210,7 +210,7 @@ class ConvertRecipe(Recipe):
     mouth: str = "keep"
     """what is seen in an open mouth: keep A's own teeth and tongue, or draw what the network makes of them"""
     eyes: str = "keep"
-    """keep the gleam of A's eyes (highlights, the iris's edge), or draw what the network makes of them"""
+    """keep the fine light of A's eyes (highlights, the iris's edge), or draw what the network makes of them"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
     encoder: str = "software"

@@ -23,8 +23,12 @@ _SHUT, _OPEN = 0.03, 0.08
 _SOFT = 0.012
 """over which an opening's edge fades"""
 _GLEAM = 0.03
-"""finer than this what is seen in an eye is A's; the colours are B's"""
+"""finer than this the light in an eye is A's"""
 _LEAST_PX = 4
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""of red, green and blue, ITU-R BT.709"""
+_DARK = 0.05
+"""below which light no ratio is taken of it"""
 
 
 def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
@@ -40,8 +44,8 @@ def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
 
 
 def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
-    """`face` (h, w, 3) 0..1 with the fine part of what the plate shows between A's lids - highlights, the iris's edge -
-    in place of the drawn one's."""
+    """`face` (h, w, 3) 0..1 with the fine part of how light the plate is between A's lids - highlights, the iris's
+    edge - in place of the drawn one's; the colour of the eyes is B's."""
     import cv2
 
     sigma, result = _GLEAM * drawn.square_px, face.copy()
@@ -50,9 +54,12 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         if opening is None:
             continue
         # Blurred within the opening alone: lids and lashes are the drawn ones.
-        fine = (opening.inside - face[opening.there]) * opening.alpha
-        within = np.maximum(cv2.GaussianBlur(opening.alpha[..., 0], (0, 0), sigma), 1e-3)[..., None]
-        result[opening.there] += fine - opening.alpha * cv2.GaussianBlur(fine, (0, 0), sigma) / within
+        alpha = opening.alpha[..., 0]
+        light, light_b = (np.log(part @ _LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
+        fine = (light - light_b) * alpha
+        within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
+        fine -= alpha * cv2.GaussianBlur(fine, (0, 0), sigma) / within
+        result[opening.there] *= np.exp(fine)[..., None]
     return np.asarray(np.clip(result, 0, 1), np.float32)
 
 
