@@ -50,6 +50,7 @@ def changed(clip: Clip, out: Path) -> NDArray[np.bool_]:
     )
 
 
+@pytest.mark.slow
 def test_each_person_gets_their_own_model(
     both: Path, model: Path, model_of_b: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def state(model: Path) -> checkpoint.State:
     return checkpoint.load(model, torch.device("cpu"))[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent as on Unix")
 def test_two_processes_stopped_and_resumed_are_one_run_through(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     model = begun(sets, tmp_path / "two", replace(RECIPE, score_every_s=0))

@@ -243,6 +243,7 @@ def test_a_small_face_is_looked_at_closely(short_a: Path, faces_a: FaceSet, mean
     assert found.pose_error < 0.1 and found.place_error < 0.1
 
 
+@pytest.mark.slow
 def test_judging_twice_gives_the_same(short_a: Path, short_b: Path, faces_a: FaceSet, means: Means) -> None:
     first, second = (judged(short_a, short_b, faces_a.faces, means) for _ in range(2))
     assert repr(first) == repr(second)

@@ -483,7 +483,7 @@ def test_the_command_prints_an_address_and_ends_at_ctrl_c(copy: FaceSet) -> None
         # A browser keeps its connection: the end does not wait for it.
         with socket.create_connection(("127.0.0.1", page.port)):
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=20)
     assert process.returncode == 0 and out.endswith("ended\n") and err == ""
     assert len(FaceSet.load(copy.path).rows_with_crops()) == 39
 

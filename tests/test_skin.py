@@ -269,6 +269,7 @@ def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSe
     assert fine_parts["sharpen", "keep"] > fine_parts["sharpen", "none"]
 
 
+@pytest.mark.slow
 def test_a_clip_may_be_made_smaller_instead(short_a: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     events, done = run(stages.convert(short_a, model, out, ConvertRecipe(fit="reduce", face_px=120), CPU, 2))

@@ -67,6 +67,7 @@ def test_each_face_is_drawn_by_the_one_of_its_angle() -> None:
     assert torch.allclose(answer[3], (alone[1][3] + alone[2][3]) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_they_begin_from_the_model_and_are_converted_with(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     model = tmp_path / "m"
     run(stages.train(sets, model, RECIPE, Until(steps=20), CPU, lambda: False))

@@ -110,6 +110,7 @@ def test_what_comes_with_the_package_fits_compact_and_standard_alone() -> None:
         assert not start.bundled(TrainRecipe.of(preset))
 
 
+@pytest.mark.slow
 def test_a_new_model_begins_with_it_unless_told_not_to(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     scores = {}
     for name, begin in (("bundled", None), ("scratch", "scratch")):

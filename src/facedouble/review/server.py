@@ -37,7 +37,7 @@ HOST = "127.0.0.1"
 _THUMB_PX = 128
 _MOST_BYTES = 2_000_000
 """of a request: the numbers of some 200,000 rows"""
-_ENDING_S = 2
+_ENDING_S = 5
 _PARTS = {"": ("page.html", "html"), "page.css": ("page.css", "css"), "page.js": ("page.js", "javascript")}
 """address -> file, kind of text"""
 _HEADERS = {
