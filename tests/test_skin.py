@@ -257,7 +257,8 @@ def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSe
     x0, y0, x1, y1 = (*points[FACE_OVAL].min(0).astype(int), *points[FACE_OVAL].max(0).astype(int))
     fine_parts, pictures = {}, {}
     for fit, grain in product(("none", "sharpen"), ("none", "keep")):
-        swapper = opened.swapper(ConvertRecipe(fit=fit, grain=grain), Marker("0123abcd"), seen)
+        recipe = ConvertRecipe(fit=fit, grain=grain, mouth="draw", eyes="draw")
+        swapper = opened.swapper(recipe, Marker("0123abcd"), seen)
         pictures[fit, grain], layer = swapper(frame.pixels, points, doing)
         fine_parts[fit, grain] = sharpness(np.ascontiguousarray(pictures[fit, grain][y0:y1, x0:x1]))
         outside = np.ones(frame.pixels.shape[:2], bool)
