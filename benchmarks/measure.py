@@ -331,11 +331,11 @@ def suite(options: argparse.Namespace, work: Path) -> None:
 
 def fit(options: argparse.Namespace, work: Path) -> None:
     """Swaps by one model, left as the network draws them, and with more and more of what it cannot draw."""
-    as_drawn = {"fit": "none", "grain": "none", "mouth": "draw", "eyes": "draw"}
-    steps = {"grain": "keep", "fit": "sharpen", "mouth": "keep", "eyes": "keep"}
-    choices = {"as drawn": as_drawn}
-    for option, value in steps.items():
-        choices[f"+ {option}"] = {**list(choices.values())[-1], option: value}
+    chosen = {"fit": "none", "grain": "none", "mouth": "draw", "eyes": "draw"}
+    choices = {"as drawn": chosen}
+    for option, value in (("grain", "keep"), ("fit", "sharpen"), ("mouth", "keep"), ("eyes", "keep")):
+        chosen = {**chosen, option: value}
+        choices[f"+ {option}"] = chosen
     preset, minutes = options.preset[0], options.minutes[0]
     for pair in options.pair:
         (_, a), (_, b), folder = PAIRS[pair]

@@ -35,14 +35,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def briefly() -> Iterator[None]:
     """What stands before a face takes half a minute to learn, and each training from the command line begins with it;
-    few tests look at how well that was learned, and these ask for it."""
+    no test looks at how well that was learned."""
     learn = occlusion.learn
 
     def learn_briefly(network: Occlusion, faces: Any, steps: int, *others: Any) -> Iterator[int]:
         return learn(network, faces, min(steps, 2), *others)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("facedouble.stages.training.occlusion.learn", learn_briefly)
+        patch.setattr(occlusion, "learn", learn_briefly)
         yield
 
 

@@ -29,7 +29,6 @@ from support import CPU, SMALL, command, run
 
 # A constant rate, whatever the budget; five faces in two parts, of which two processes compute 1 + 2 and 1 + 1.
 RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-3, save_every_s=1e9)
-ONE = replace(CPU, threads=1)
 """each of two processes on two cores has one of them"""
 STEPS = 16
 
@@ -64,7 +63,7 @@ once; both note what their weights were after each step"""
 def begun(sets: dict[str, FaceSet], model: Path, recipe: TrainRecipe) -> Path:
     """A model with these settings that has learned nothing yet."""
     (model / "match").mkdir(parents=True)  # so that the pair is not looked at, which takes seconds
-    run(stages.train(sets, model.with_name("throwaway"), recipe, Until(steps=1), ONE, lambda: False))
+    run(stages.train(sets, model.with_name("throwaway"), recipe, Until(steps=1), CPU, lambda: False))
     shutil.copy(model.with_name("throwaway") / "model.json", model)
     shutil.copy(model.with_name("throwaway") / "consent.toml", model)
     return model
@@ -90,7 +89,7 @@ def state(model: Path) -> checkpoint.State:
 def test_two_processes_stopped_and_resumed_are_one_run_through(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     model = begun(sets, tmp_path / "two", replace(RECIPE, score_every_s=0))
     shutil.copytree(model, tmp_path / "one")
-    run(stages.train(sets, tmp_path / "one", replace(RECIPE, score_every_s=0), Until(steps=STEPS), ONE, lambda: False))
+    run(stages.train(sets, tmp_path / "one", replace(RECIPE, score_every_s=0), Until(steps=STEPS), CPU, lambda: False))
 
     line = torchrun(["-m", "facedouble"], sets, model, 100_000)
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:

@@ -119,14 +119,11 @@ def test_a_curve_in_a_line_of_text() -> None:
     assert sparkline([3.0]) == "▁" and sparkline([]) == ""
 
 
-def test_training_ends_at_a_plateau_and_draws_its_curve(
-    faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_advice")
+def test_training_ends_at_a_plateau_and_draws_its_curve(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     from dataclasses import replace
 
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
     recipe = replace(SMALL, learning_rate=1e-12, score_every_s=0)  # learns nothing, so its score stays
-    sets = {"a": faces_a, "b": faces_b}
     events, _ = run(stages.train(sets, tmp_path / "m", recipe, Until(steps=100, plateau=True), CPU, lambda: False))
     said = [event.text for event in events if isinstance(event, Note)]
     assert any("a plateau: as long again would not" in text for text in said)
@@ -165,11 +162,8 @@ print([(event.step, event.value) for event in read.Scalars("loss")], [image.step
     assert done.stdout.splitlines()[-1] == "[(5, 0.25)] [5]"
 
 
-def test_a_score_is_told_as_metrics_of_its_step(
-    faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
-    sets = {"a": faces_a, "b": faces_b}
+@pytest.mark.usefixtures("no_advice")
+def test_a_score_is_told_as_metrics_of_its_step(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     events, _ = run(stages.train(sets, tmp_path / "m", SMALL, Until(steps=2), CPU, lambda: False))
     metrics = {event.name: event for event in events if isinstance(event, Metric)}
     assert {"loss", "a", "b", "floor_a", "floor_b"} <= set(metrics)

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""of red, green and blue, ITU-R BT.709"""
+
 
 @dataclass(frozen=True)
 class Colour:

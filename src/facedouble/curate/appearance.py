@@ -22,7 +22,7 @@ from ..events import Progress
 from ..find.crop import lab
 from ..find.mask import face_mask, skin_mask
 from ..find.mesh import Mesh, rotation
-from ..footage import spread
+from ..footage import LUMINANCE, spread
 from ..geometry import (
     FACE_OVAL,
     LEFT_BROW,
@@ -55,7 +55,7 @@ _TRUE_SCALE = 0.7
 _LINEAR = np.where(
     np.arange(256) <= 0.04045 * 255, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_LUMINANCE = np.array(LUMINANCE, np.float32)
 
 
 @dataclass(frozen=True, eq=False)

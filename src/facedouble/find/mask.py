@@ -48,6 +48,15 @@ def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint
     return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS))
 
 
+def outline_mask(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: what landmarks `ring` of (478, 2) enclose, which need not be convex."""
+    import cv2
+
+    mask = np.zeros(size[::-1], np.uint8)
+    cv2.fillPoly(mask, [np.round(points[ring] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return mask
+
+
 def drawing(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(3, H, W) 0..255: what landmarks (478, 2) say of a face, drawn: the face; eyes, brows and lips; and inside these
     irises, the open mouth, and the nostrils."""
@@ -56,15 +65,15 @@ def drawing(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     face = face_mask(points, size)
     features, inner = np.zeros_like(face), np.zeros_like(face)
     for part in (RIGHT_EYE, LEFT_EYE, RIGHT_BROW, LEFT_BROW, LIPS):
-        features = np.maximum(features, _outline(points, size, part))
+        features = np.maximum(features, outline_mask(points, size, part))
     for iris, eye in ((RIGHT_IRIS, RIGHT_EYE), (LEFT_IRIS, LEFT_EYE)):
         ring = points[iris]
         disc = np.zeros_like(face)
         radius = float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
         centre = np.round(ring.mean(0) * 16).astype(int).tolist()
         cv2.circle(disc, centre, round(radius * 16), 255, -1, cv2.LINE_AA, 4)
-        inner = np.maximum(inner, np.minimum(disc, _outline(points, size, eye)))
-    inner = np.maximum(inner, _outline(points, size, INNER_LIPS))
+        inner = np.maximum(inner, np.minimum(disc, outline_mask(points, size, eye)))
+    inner = np.maximum(inner, outline_mask(points, size, INNER_LIPS))
     return np.stack([face, features, np.maximum(inner, _fill(points, size, NOSTRILS))])
 
 
@@ -95,13 +104,4 @@ def _fill_hull(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
     hull = cv2.convexHull(points.astype(np.float32))
     # Sixteenths of a pixel, so that the mask moves as smoothly as the landmarks.
     cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 255, lineType=cv2.LINE_AA, shift=4)
-    return mask
-
-
-def _outline(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]) -> NDArray[np.uint8]:
-    """A closed outline filled, which need not be convex."""
-    import cv2
-
-    mask = np.zeros(size[::-1], np.uint8)
-    cv2.fillPoly(mask, [np.round(points[ring] * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return mask

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..footage import LUMINANCE
 from .together import ALONE, Together
 
 _C1, _C2 = 0.01**2, 0.03**2
-_LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""of red, green and blue, ITU-R BT.709"""
 
 
 class FaceLoss:
@@ -25,7 +24,7 @@ class FaceLoss:
         self._together = together
         self._structure = structure
         self._window = _gaussian_rows(size_px).to(device)
-        self._luminance = torch.tensor(_LUMINANCE, device=device)[:, None, None]
+        self._luminance = torch.tensor(LUMINANCE, device=device)[:, None, None]
 
     def __call__(self, answer: Tensor, target: Tensor, masks: Tensor) -> Tensor:
         """A scalar, from (n, 4, S, S), (n, 3, S, S) and (n, 2, S, S): face and features, all in 0..1."""

@@ -56,8 +56,7 @@ class Opened:
             consent.check(record, dt.date.today())
         certificate.signing_identity()
         before = occlusion.load(model)
-        if before is not None:
-            before.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        before = None if before is None else before.to(place)
         sha256 = checkpoint.weights_sha256(model, which)
         if which == "newest" and (experts := specialists.load(model, trained.recipe, place)):
             network = Routed(network, experts)

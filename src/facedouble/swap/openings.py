@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..find.mask import outline_mask
+from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from .fit import Drawn
 
@@ -25,8 +27,7 @@ _SOFT = 0.012
 _GLEAM = 0.03
 """finer than this the light in an eye is A's"""
 _LEAST_PX = 4
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""of red, green and blue, ITU-R BT.709"""
+_LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
 """below which light no ratio is taken of it"""
 
@@ -94,7 +95,7 @@ class _Opening:
         inside = cv2.remap(
             drawn.plate, x + shift[..., 0], y + shift[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-        alpha = _within(edge - low, inside.shape[1::-1], _SOFT * drawn.square_px)
+        alpha = _within(drawn.points_b - low, outline, inside.shape[1::-1], _SOFT * drawn.square_px)
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
 
 
@@ -105,14 +106,12 @@ def _gap(lips: NDArray[Any]) -> float:
     return float(cv2.contourArea(lips.astype(np.float32))) / max(float(np.ptp(lips, axis=0).max()), 1.0)
 
 
-def _within(outline: NDArray[Any], size: tuple[int, int], soft_px: float) -> NDArray[np.float32]:
+def _within(points: NDArray[Any], outline: NDArray[Any], size: tuple[int, int], soft_px: float) -> NDArray[np.float32]:
     """(h, w) 0..1 in a picture of `size` (width, height): 1 inside the outline, fading towards it from inside."""
     import cv2
 
-    # Room around, so that the outline never touches the edge, from which nothing would fade. Drawn in sixteenths of a
-    # px, so that it moves as smoothly as the landmarks.
+    # Room around, so that the outline never touches the edge, from which nothing would fade.
     around = 1 + int(3 * soft_px)
-    mask = np.zeros((size[1] + 2 * around, size[0] + 2 * around), np.uint8)
-    cv2.fillPoly(mask, [np.round((outline + around) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    mask = outline_mask(points + around, (size[0] + 2 * around, size[1] + 2 * around), outline)
     soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(soft_px, 0.5))
     return np.asarray(np.clip(2 * soft - 1, 0, 1)[around:-around, around:-around], np.float32)
