@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch is there; why: facedouble.cli.main
+from facedouble.cli import THREADS
+
+os.environ.update({**THREADS, **os.environ})  # before torch and NumPy are there
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.faces import Faces

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from facedouble import device
+from facedouble.cli import THREADS
 from facedouble.device import choose, missing_libraries, report, require_libraries
 from facedouble.errors import InputError, MachineError
 
@@ -43,6 +45,22 @@ def test_importing_is_cheap() -> None:
     code = "import sys, facedouble.device; print(sorted({'torch', 'av', 'psutil', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_libraries_take_no_threads_of_their_own() -> None:
+    """The settings stand in the environment before NumPy and OpenCV are loaded, which read them but then."""
+    code = (
+        "import os\n"
+        "from facedouble import cli\n"
+        "try:\n    cli.main(['verify', 'nothing.mp4'])\nexcept SystemExit:\n    pass\n"
+        "import cv2\n"
+        "print(cv2.getNumThreads(), os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in THREADS}
+    for chosen, wanted in (({}, "1 1"), ({"OPENCV_FOR_THREADS_NUM": "2"}, "2 1")):
+        line, env = [sys.executable, "-c", code], {**bare, **chosen}
+        done = subprocess.run(line, check=True, capture_output=True, text=True, env=env)
+        assert done.stdout.split("\n")[-2] == wanted, "who sets it means it"
 
 
 def test_the_cpu_can_always_be_chosen() -> None:

@@ -35,12 +35,23 @@ def run() -> None:
     main()
 
 
+THREADS = {
+    # torch's threads wait for each other by spinning. On a machine that does other work as well the one waited for may
+    # not be running at all, and training crawls at a tenth of its speed: so they spin briefly, then sleep (libgomp).
+    "GOMP_SPINCOUNT": "10000",
+    # Frames and faces are worked on side by side. NumPy's and OpenCV's own threads, woken for each small product, then
+    # only take the processors from each other.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}
+"""settings of libraries that have to stand in the environment before these are loaded"""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 an error, 2 wrong usage, 3 consent missing, 130 stopped by Ctrl-C."""
     options = _parser().parse_args(arguments)
-    # torch's threads wait for each other by spinning. On a machine that does other work as well the one waited for may
-    # not be running at all, and training crawls at a tenth of its speed: so they spin briefly, then sleep (libgomp).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
     os.umask(0o077)  # faces, models and outputs are for the user's eyes until the user shares them
     stopped = Flag()
     with suppress(ValueError):  # not in the main thread: whoever runs us there handles signals
