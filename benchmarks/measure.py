@@ -8,6 +8,7 @@
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run fit [--minutes N]   what grain, skin detail, sharpening, mouth and eyes do to a swap
+    benchmarks/run focus [--minutes N] a swap of blurred clips against the swap of the sharp ones, blurred
     benchmarks/run mixing [--minutes N] ways to match colour and to blend, on the sample, the suite and the women
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
@@ -361,6 +362,27 @@ def fit(options: argparse.Namespace, work: Path) -> None:
             record(f"fit-{name}", columns)
 
 
+def focus(options: argparse.Namespace, work: Path) -> None:
+    """Is a face as soft as its plate, out of focus or moved?"""
+    from focus import against_blurred
+
+    from facedouble.curate.faceset import FaceSet
+
+    for pair in options.pair:
+        (_, a), (_, b), folder = PAIRS[pair]
+        if not (folder / a).is_file():
+            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
+            continue
+        sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
+        command("train", *sets, "-o", work / pair, "--minutes", options.minutes[0], "--preset", options.preset[0])
+        found = against_blurred(folder / a, FaceSet.load(sets[0]).faces, work / pair)
+        changed, worst = found.pop("unblurred")
+        print(f"\n{pair}: unblurred frames change by {changed:.2f} grey levels, the worst by {worst:.2f}\n")
+        table(("the clip is", "face as sharp as ever, dB", "as soft as the plate, dB"),
+              [(name, f"{sharp:.1f}", f"{soft:.1f}") for name, (sharp, soft) in found.items()])  # fmt: skip
+        record(f"focus-{pair}", found)
+
+
 def seen(target: Path, swapped: Path, source: str) -> dict[str, Any]:
     """Measures of a swap of a real clip."""
     said = command("judge", "--target", target, "--swap", swapped, "--source", REAL / source, "--json")[2]
@@ -438,7 +460,9 @@ def hand(_: argparse.Namespace, work: Path) -> None:
     values: dict[str, Any] = {"seconds to teach, with all that surrounds it": time.monotonic() - begun}
     taught = learned.load(work / "model")
     assert taught is not None
-    for name, network in (("bundled", learned.bundled()), ("taught", taught)):
+    bundled = learned.bundled()
+    bundled.know(learned.canvases(FaceSet.load(sets[0])))
+    for name, network in (("bundled", bundled), ("taught", taught)):
         for how, over_time in ((name, False), (f"{name}, over time", True)):
             values[how] = against_truth(network, target, SUITE / "occlusion-mask.mp4", found, over_time)
     values["milliseconds a frame"] = 1000 * seconds_a_frame(taught, target, found)
@@ -828,6 +852,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "swap": swap,
     "suite": suite,
     "fit": fit,
+    "focus": focus,
     "answers": answers,
     "mixing": mixing,
     "occlusion": hand,

@@ -27,7 +27,7 @@ from facedouble.geometry import invert
 from facedouble.learn import occlusion
 from facedouble.learn.occlusion import Occlusion
 from facedouble.media.reader import probe, read
-from facedouble.swap.steady import REACH, Glimpse, steady
+from facedouble.swap.steady import COVERED, REACH, Glimpse, steady
 
 SEED = 1
 LEARNED_FROM = ("easy", "hard-light", "hard-pose")
@@ -52,13 +52,14 @@ def main() -> None:
     ):
         if step % 100 == 0:
             print(f"{step} of {options.steps} steps, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    network.usual.zero_()  # what comes with the package knows nobody
     occlusion.save(network, options.out)
 
 
 def against_truth(
     network: Occlusion, clip: Path, mask: Path, faces: Faces, over_time: bool = False
 ) -> dict[str, float]:
-    """How well it finds what stands before the face (mask over 0.5), within the face, in a clip whose truth is known;
+    """How well it finds what stands before the face (mask over 0.4), within the face, in a clip whose truth is known;
     each frame by itself, or `over_time`, as a conversion does it.
 
     `iou` over all frames together, where something is before the face; `false` is what part of the face it takes for
@@ -113,7 +114,7 @@ def _found(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[NDArr
     """Of each frame that has a face: where the face is, and where in it something is found before it."""
     for pixels, points in zip(_pictures(clip, faces), faces.points, strict=True):
         face = face_mask(points, pixels.shape[1::-1]) > 127
-        yield face, (spread_out(network, pixels, points) > 0.5) & face
+        yield face, (spread_out(network, pixels, points) > COVERED) & face
 
 
 def _over_time(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -128,7 +129,7 @@ def _over_time(network: Occlusion, clip: Path, faces: Faces) -> Iterable[tuple[N
     for row, points in enumerate(faces.points):
         face = face_mask(points, size) > 127
         known = steady(around[row : row + 2 * REACH + 1])
-        yield face, (cv2.warpAffine(known.covered, invert(known.to_crop), size) > 0.5) & face
+        yield face, (cv2.warpAffine(known.covered, invert(known.to_crop), size) > COVERED) & face
 
 
 def _pictures(clip: Path, faces: Faces) -> Iterable[NDArray[Any]]:

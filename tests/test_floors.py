@@ -31,7 +31,7 @@ INSIDE = {
         "learner", "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit", "chart", "memory",
         "rate", "train",
     ],
-    "swap": ["predict", "colour", "blend", "fit", "openings", "steady", "face", "label"],
+    "swap": ["predict", "colour", "blend", "focus", "fit", "openings", "steady", "face", "label"],
     "stages": [
         "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",
         "conversion", "preview", "judging", "swapping", "verifying",

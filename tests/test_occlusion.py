@@ -30,8 +30,11 @@ SUITE = ROOT / "benchmarks" / "suite"
 
 
 @pytest.fixture(scope="module")
-def network() -> occlusion.Occlusion:
-    return occlusion.bundled()
+def network(faces_a: FaceSet) -> occlusion.Occlusion:
+    """As it comes with the package, told what A looks like."""
+    network = occlusion.bundled()
+    network.know(occlusion.canvases(faces_a))
+    return network
 
 
 def test_made_up_things_are_seeded_and_cover_something() -> None:
@@ -81,6 +84,9 @@ def test_what_was_learned_is_seeded_and_kept(faces_a: FaceSet, faces_b: FaceSet,
     again = occlusion.load(tmp_path)
     assert again is not None
     torch.testing.assert_close(again.head.weight, network.head.weight, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(again.usual, network.usual, rtol=0, atol=1e-3)
+    network.know(sides[0])
+    torch.testing.assert_close(network.usual, ends[0]["usual"])
 
 
 def test_training_learns_it_once(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
@@ -108,7 +114,7 @@ def board(points: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def test_a_conversion_keeps_what_stands_before_the_face(
-    faces_a: FaceSet, short_a: Path, model: Path, tmp_path: Path
+    faces_a: FaceSet, short_a: Path, model: Path, network: occlusion.Occlusion, tmp_path: Path
 ) -> None:
     before: list[Picture] = pictures(short_a, 6)
     for number, picture in enumerate(before):
@@ -116,7 +122,7 @@ def test_a_conversion_keeps_what_stands_before_the_face(
         picture[y0:y1, x0:x1] = (20, 60, 160)
     clip = write_clip(tmp_path / "clip.mp4", before)
     ready = shutil.copytree(model, tmp_path / "model")
-    occlusion.save(occlusion.bundled(), ready)
+    occlusion.save(network, ready)
     changed = {}
     for how, made_with in (("keep", ready), ("cover", ready), ("unlearned", model)):
         recipe = ConvertRecipe(codec="ffv1", occlusion="cover" if how == "cover" else "keep")

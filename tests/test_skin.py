@@ -76,6 +76,26 @@ def test_a_mark_stays_on_its_place_of_the_skin(faces_a: FaceSet, surface: Surfac
     assert np.linalg.norm(places[0] - places[1]) > 5, "the face must move between the two frames, or this shows nothing"
 
 
+def test_the_usual_face_has_nothing_of_what_is_seldom_before_it(faces_a: FaceSet, surface: Surface) -> None:
+    """A mark that moves over the skin is before any one place of it in few pictures."""
+    rows = range(0, 40, 4)
+    bare, marked = [], []
+    for row in rows:
+        picture, points = crop_of(faces_a, row)
+        bare.append((picture, points))
+        covered = picture.copy()
+        covered[40 + row : 52 + row, 50:80] = (0, 1, 0)
+        marked.append((covered, points))
+    flats = [surface.usual(faces, 64) for faces in (bare, marked)]
+    assert flats[0].shape == (64, 64, 3)
+    known = flats[0].any(2)
+    assert 0.5 < known.mean() < 1
+    assert (known == flats[1].any(2)).all()
+    assert np.abs(flats[0] - flats[1])[known].mean() < 0.01
+    one = surface.usual(marked[5:6], 64)
+    assert np.abs(flats[0] - one)[known].mean() > 0.03
+
+
 def test_skin_that_is_turned_away_counts_for_nothing(faces_a: FaceSet, surface: Surface) -> None:
     _, points = crop_of(faces_a, 5)
     seen = surface.facing(points)

@@ -32,7 +32,7 @@ from facedouble.swap.blend import BLENDS, multiband, plain, poisson
 from facedouble.swap.colour import METHODS, match_skin
 from facedouble.swap.face import Swapper, _into_region, _region
 from facedouble.swap.label import Label
-from facedouble.swap.steady import Glimpse, steady
+from facedouble.swap.steady import COVERED, REACH, Glimpse, steady
 from support import CPU, backdrop, pictures, run, write_clip
 
 
@@ -162,17 +162,32 @@ def test_masks_of_what_moves_agree_over_time() -> None:
         Glimpse(there * (hole > np.quantile(hole, 0.3)), np.eye(2, 3), grey)
         for (grey, there), hole in zip(shown, holes, strict=True)
     ]
-    together = [steady(doubted[index - 2 : index + 3]).covered for index in range(2, 7)]
+    together = [steady(doubted[index - REACH : index + REACH + 1]).covered for index in range(2, 7)]
     alone = [glimpse.covered for glimpse in doubted[2:7]]
     truth = [there for _, there in shown[2:7]]
 
     def iou(found: list[NDArray[np.float32]]) -> float:
-        both = sum(((mask > 0.5) & (real > 0.5)).sum() for mask, real in zip(found, truth, strict=True))
-        return float(both / sum(((mask > 0.5) | (real > 0.5)).sum() for mask, real in zip(found, truth, strict=True)))
+        both = sum(((mask > COVERED) & (real > 0)).sum() for mask, real in zip(found, truth, strict=True))
+        return float(both / sum(((mask > COVERED) | (real > 0)).sum() for mask, real in zip(found, truth, strict=True)))
 
     assert iou(together) > iou(alone) + 0.05
-    lone = steady([None, None, doubted[3], None, None])
+    lone = steady([None, doubted[3], None])
     np.testing.assert_allclose(lone.covered, doubted[3].covered, atol=1e-6)
+
+
+def test_what_one_frame_alone_takes_for_a_thing_is_not_there() -> None:
+    face, (grey, there) = hand(30)[0], hand(4)
+    nothing = np.zeros_like(there)
+    stain = nothing.copy()
+    stain[40:60, 40:70] = 1
+    bare, stained = (Glimpse(mask, np.eye(2, 3), face) for mask in (nothing, stain))
+    assert steady([bare, stained, bare]).covered.max() < 0.01
+    assert steady([None, stained, bare]).covered.max() < 0.01
+    assert (steady([stained, stained, bare]).covered[45:55, 45:65] > COVERED).all(), "it stays for two"
+    # A thing that comes in is as large as it is, but for where it has come from nowhere.
+    before = Glimpse(hand(3)[1], np.eye(2, 3), hand(3)[0])
+    come = steady([before, Glimpse(there, np.eye(2, 3), grey), None]).covered
+    assert ((come > COVERED) == (there > 0)).mean() > 0.97
 
 
 @pytest.mark.parametrize("begin", [0, 3, 6])
@@ -181,9 +196,12 @@ def test_a_late_begin_knows_the_frames_before_it(begin: int) -> None:
         for index in range(start, 8):
             yield Frame(index, index, np.zeros((1, 1, 3), np.uint8)), {}
 
-    windows = list(_windows(looked(max(0, begin - 2)), begin))
+    windows = list(_windows(looked(max(0, begin - REACH)), begin))
     seen = [[None if place is None else place[0].index for place in window] for window in windows]
-    whole = [[index if 0 <= index < 8 else None for index in range(middle - 2, middle + 3)] for middle in range(8)]
+    whole = [
+        [index if 0 <= index < 8 else None for index in range(middle - REACH, middle + REACH + 1)]
+        for middle in range(8)
+    ]
     assert seen == whole[begin:]
 
 

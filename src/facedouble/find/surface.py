@@ -6,6 +6,7 @@ the map is affine.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from .mesh import Mesh
 FLAT_PX = 512
 """side of the flat picture: about 400 px a face square, so that crops of twice the usual size still fit in"""
 _VERTICES = 468
+_LEAST_FACING = 0.02
+"""px shown to a flat px, under which a place is turned away too far to be known"""
 
 
 class Surface:
@@ -41,6 +44,23 @@ class Surface:
         away, and outside the mesh."""
         shown = np.maximum(_extents(points[:_VERTICES][self._triangles]) / self._extent, 0)
         return np.asarray(np.where(self._where < 0, 0, shown[self._where]), np.float32)
+
+    def usual(self, faces: Iterable[tuple[NDArray[Any], NDArray[np.float32]]], side_px: int) -> NDArray[np.float32]:
+        """(side_px, side_px, c): the middle value, place by place, of several faces laid flat, pictures (H, W, c) with
+        landmarks (478, 2); so what is before few of them is not in it. 0 where none shows anything."""
+        import cv2
+
+        flats = []
+        for picture, points in faces:
+            flat, facing = (
+                cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_AREA)
+                for part in (self.flattened(picture, points), self.facing(points))
+            )
+            flats.append(np.where(facing[..., None] < _LEAST_FACING, np.float32(np.inf), flat))
+        ordered = np.sort(np.stack(flats), axis=0)
+        known = np.isfinite(ordered).sum(0)
+        middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None] // 2, axis=0)[0]
+        return np.asarray(np.where(known > 0, middle, 0), np.float32)
 
     def laid(self, flat: NDArray[Any], points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[Any]:
         """(H, W, c): a flat picture (k, k, c), of any size k, on the face with landmarks (478, 2) in a picture of
@@ -85,9 +105,10 @@ def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
 
 def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """x and y (H, W) that each px goes to by its triangle's map; far outside where it is in none."""
-    nowhere = np.full((1, 2, 3), -1e4, np.float32)
-    chosen = np.concatenate([maps, nowhere])[where]
+    nowhere = np.full((1, 6), -1e4, np.float32)
+    tables = np.ascontiguousarray(np.concatenate([maps.reshape(-1, 6), nowhere]).T)
     rows, columns = (np.arange(side, dtype=np.float32) for side in where.shape)
-    x = chosen[..., 0, 0] * columns + chosen[..., 0, 1] * rows[:, None] + chosen[..., 0, 2]
-    y = chosen[..., 1, 0] * columns + chosen[..., 1, 1] * rows[:, None] + chosen[..., 1, 2]
+    chosen = where.astype(np.intp)
+    x, y = (right[chosen] * columns + down[chosen] * rows[:, None] + shift[chosen] for right, down, shift in
+            (tables[:3], tables[3:]))  # fmt: skip
     return x, y

@@ -1,14 +1,18 @@
 """What stands before a face: a small network that tells a face's own pixels from a hand, hair or microphone over it.
 
-It is shown the aligned face and the drawing of its landmarks (which MediaPipe gives behind a hand as well, so drawing
-and picture then disagree), and learns from the two people's own face sets with made-up things laid over them
-(learn.occluders). It begins from weights that come with the package, learned the same way from rendered performers.
+It is shown the aligned face, the drawing of its landmarks (which MediaPipe gives behind a hand as well, so drawing and
+picture then disagree), and the face as it usually looks, laid on those landmarks: a mole that is seen between two
+fingers is the face's, a finger of the face's own colour is not. What a picture looks like with nothing before it is
+what helps most to tell what is before it: Sengupta et al., "Background Matting: The World is Your Green Screen",
+CVPR 2020. It learns from the two people's own face sets with made-up things laid over them (learn.occluders), and
+begins from weights that come with the package, learned the same way from rendered performers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,8 @@ from ..curate.faceset import FaceSet
 from ..errors import ModelError
 from ..find.crop import crop_face
 from ..find.mask import drawing
+from ..find.surface import Surface
+from ..footage import spread
 from ..geometry import align, apply
 from ..project import atomic_file, save_tensors
 from ..recipes import TrainRecipe
@@ -34,7 +40,15 @@ _SLOPE = 0.1
 FIRST_RATE = 2e-3
 """highest step size from nothing; what was learned before is not thrown away by smaller steps"""
 _BATCH, _RATE, _WARM_UP_STEPS = 16, 5e-4, 50
-_BANK, _FACES = 500, 1000
+_BANK, _FACES = 500, 500
+USUAL_PX, _USUAL_OF = 128, 40
+"""side of the usual face, laid flat, and of how many faces it is the middle"""
+_UNEVEN, _DARKEST = 0.35, 1.2
+"""how much, as a logarithm, light differs over a face and from the usual, and how dark a lamp's shadow may be"""
+_OFF = 0.012
+"""of half the picture, by which landmarks are off at random, as they are behind a hand"""
+_DRIFT = 0.06
+"""how far the light on a face is from the usual, in learning"""
 _CERTAIN = 0.8
 _AROUND = 0.15
 _ONE, _TWO = 0.75, 0.25
@@ -42,22 +56,44 @@ _ONE, _TWO = 0.75, 0.25
 
 
 class Occlusion(nn.Module):
-    """Pictures and drawings (n, 3, 128, 128) in 0..1 to logits (n, 1, 128, 128): is something before the face here?
+    """Pictures, drawings and the usual face laid on these (n, 3, 128, 128) in 0..1 to logits (n, 1, 128, 128): is
+    something before the face here?
 
     A U-Net (Ronneberger et al., arXiv:1505.04597) on 2x2 px blocks.
     """
 
+    usual: Tensor
+    """(128, 128, 3) 0..1, laid flat (find.surface): A's face with nothing before it; 0 where nobody is known"""
+
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(24, _WIDTHS[0], 3, padding=1)
+        self.register_buffer("usual", torch.zeros(USUAL_PX, USUAL_PX, 3))
+        self._surface = Surface()
+        self.first = nn.Conv2d(36, _WIDTHS[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(width, wider, 3, padding=1) for width, wider in pairwise(_WIDTHS))
         self.extra = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in _WIDTHS[1:])
         self.up = nn.ModuleList(nn.Conv2d(wider + width, width, 3, padding=1) for width, wider in pairwise(_WIDTHS))
         self.head = nn.Conv2d(_WIDTHS[0], 4, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # quicker on processors as well
 
-    def forward(self, pictures: Tensor, drawn: Tensor) -> Tensor:
-        seen = functional.pixel_unshuffle(torch.cat([pictures, drawn], 1) - 0.5, 2)
+    def know(self, faces: data.Canvases) -> None:
+        """Take what these faces mostly look like for what A's face looks like with nothing before it."""
+        self.usual.copy_(torch.from_numpy(self._usual(faces)))
+
+    def with_usual(self, faces: data.Canvases) -> data.Canvases:
+        """`faces`, in their last three channels what they usually look like, laid on the landmarks of each."""
+        usual, side = self._usual(faces), faces.pixels.shape[-1]
+        laid = np.stack([self._surface.laid(usual, points, (side, side)) for points in faces.points])
+        eight = torch.from_numpy(np.round(laid * 255).astype(np.uint8).transpose(0, 3, 1, 2))
+        return replace(faces, pixels=torch.cat([faces.pixels[:, :6], eight], 1))
+
+    def _usual(self, faces: data.Canvases) -> NDArray[np.float32]:
+        some = spread(len(faces), _USUAL_OF)
+        pictures = (faces.pixels[row, :3].permute(1, 2, 0).numpy() / np.float32(255) for row in some)
+        return self._surface.usual(zip(pictures, faces.points[some], strict=True), USUAL_PX)
+
+    def forward(self, pictures: Tensor, drawn: Tensor, usual: Tensor) -> Tensor:
+        seen = functional.pixel_unshuffle(torch.cat([pictures, drawn, usual], 1) - 0.5, 2)
         x, levels = functional.leaky_relu(self.first(seen), _SLOPE), []
         for down, extra in zip(self.down, self.extra, strict=True):
             levels.append(x)
@@ -76,10 +112,15 @@ class Occlusion(nn.Module):
         map from frame px to it, and what the frame shows there: (128, 128, 3) 0..1."""
         to_crop = align(points, SIZE_PX, COVERAGE)
         crop = crop_face(pixels, to_crop, SIZE_PX).astype(np.float32) / np.iinfo(pixels.dtype).max
-        drawn = drawing(apply(to_crop, points), (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
-        place = self.head.weight.device
-        picture, lines = (torch.from_numpy(part)[None].to(place) for part in (crop.transpose(2, 0, 1), drawn))
-        return self(picture, lines).sigmoid()[0, 0].float().cpu().numpy(), to_crop, crop
+        there = apply(to_crop, points).astype(np.float32)
+        drawn = drawing(there, (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
+        usual = self._surface.laid(self.usual.cpu().numpy(), there, (SIZE_PX, SIZE_PX))
+        place, parts = self.head.weight.device, (crop.transpose(2, 0, 1), drawn, usual.transpose(2, 0, 1))
+        return (
+            self(*(torch.from_numpy(part)[None].to(place) for part in parts)).sigmoid()[0, 0].float().cpu().numpy(),
+            to_crop,
+            crop,
+        )
 
 
 def canvases(faces: FaceSet) -> data.Canvases:
@@ -95,18 +136,21 @@ def learn(
     device: torch.device,
     rate: float = _RATE,
 ) -> Iterator[int]:
-    """Train on the people's `faces`, as `load` gives them; yields the steps done. All chance comes from `seed`."""
+    """Train on the people's `faces`, as `canvases` gives them, A's first; yields the steps done. All chance comes from
+    `seed`."""
+    network.know(faces[0])
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     things = torch.from_numpy(occluders.bank(_BANK, np.concatenate([_skins(side, rng) for side in faces]), rng))
+    sides = [network.with_usual(side) for side in faces]
     optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             cosine = max(0.02, 0.5 * (1 + math.cos(math.pi * step / steps)))
             group["lr"] = rate * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
-        pictures, drawn, truth = (part.to(device) for part in _batch(faces, things, generator))
+        pictures, drawn, usual, truth = (part.to(device) for part in _batch(sides, things, generator))
         with torch.autocast(device.type, torch.bfloat16):
-            answer = network(pictures, drawn).float()
+            answer = network(pictures, drawn, usual).float()
         loss = _loss(answer, truth, drawn[:, :1], trusted=step >= steps // 2)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -130,10 +174,14 @@ def _loss(answer: Tensor, truth: Tensor, face: Tensor, trusted: bool) -> Tensor:
     return (each * weight).sum() / weight.sum() + 0.3 * (1 - (both + 20) / (either + 20)).mean()
 
 
-def _batch(faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures and drawings (n, 3, S, S), and what covers them (n, 1, S, S)."""
+def _batch(
+    faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pictures, drawings and usual faces (n, 3, S, S), and what covers them (n, 1, S, S)."""
     seen = torch.cat([_moved(side, _BATCH // len(faces), generator) for side in faces])
-    pictures, drawn = seen[:, :3], seen[:, 3:6]
+    pictures, drawn, usual = seen[:, :3], seen[:, 3:6], seen[:, 6:]
+    # Another light than the usual one, and the edge of a shadow, are nothing before the face.
+    pictures, usual = pictures * _light(len(seen), 0.5, generator), usual * _light(len(seen), 1.0, generator)
     bare, covered = pictures, torch.zeros_like(pictures[:, :1])
     for share in (_ONE, _TWO):
         thing = _placed(things, len(seen), generator)
@@ -143,15 +191,19 @@ def _batch(faces: Sequence[data.Canvases], things: Tensor, generator: torch.Gene
         colour = torch.where(alike, _piece(bare, generator), thing[:, :3])
         pictures = _shadowed(pictures, cover, generator) * (1 - cover) + colour * cover
         covered = torch.maximum(covered, cover)
-    pictures = data.recolour(pictures, *data.colours(len(seen), 0.2, generator, torch.device("cpu")))
-    return _worn(pictures, generator), drawn, covered
+    light, drift = (data.colours(len(seen), jitter, generator, torch.device("cpu")) for jitter in (0.2, _DRIFT))
+    pictures = data.recolour(pictures, *light)
+    usual = torch.where(usual > 0, data.recolour(data.recolour(usual, *light), *drift), 0)
+    return _worn(pictures, generator), drawn, usual, covered
 
 
 def _moved(side: data.Canvases, count: int, generator: torch.Generator) -> Tensor:
     turn, shift = data.movement(count, True, generator)
     turn = turn * (1 + 0.15 * torch.randn(count, 1, 1, generator=generator).clamp(-1, 1))
     rows = torch.randint(len(side), (count,), generator=generator)
-    return data.sample(side.pixels[rows, :6].float() / 255, data.grid(turn, 2 * shift, side))
+    seen, there = side.pixels[rows].float() / 255, data.grid(turn, 2 * shift, side)
+    off = there + _OFF * torch.randn(count, 1, 1, 2, generator=generator)
+    return torch.cat([data.sample(seen[:, :3], there), data.sample(seen[:, 3:], off)], 1)
 
 
 def _placed(things: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -177,6 +229,18 @@ def _piece(pictures: Tensor, generator: torch.Generator) -> Tensor:
     where = functional.affine_grid(part, [count, 3, SIZE_PX, SIZE_PX], align_corners=False)
     others = pictures[torch.randperm(count, generator=generator)]
     return functional.grid_sample(others, where, padding_mode="reflection", align_corners=False)
+
+
+def _light(count: int, often: float, generator: torch.Generator) -> Tensor:
+    """(n, 1, S, S) factors of the light: smooth, and in half of them with the edge of a lamp's shadow; all 1 but
+    `often`."""
+    knots = torch.randn(count, 1, 4, 4, generator=generator) * _UNEVEN * torch.rand(count, 1, 1, 1, generator=generator)
+    smooth = functional.interpolate(knots, size=(SIZE_PX, SIZE_PX), mode="bicubic", align_corners=True)
+    angle, place, soft, depth, chance, drawn = torch.rand(6, count, 1, 1, generator=generator)
+    x = torch.linspace(-1, 1, SIZE_PX)
+    across = torch.cos(2 * math.pi * angle) * x + torch.sin(2 * math.pi * angle) * x[:, None] + 1.4 * place - 0.7
+    shadow = _DARKEST * depth * (chance < 0.5) * torch.sigmoid(across / (0.01 + 0.15 * soft))
+    return torch.where(drawn < often, torch.exp(smooth[:, 0] - shadow), 1.0)[:, None]
 
 
 def _shadowed(pictures: Tensor, cover: Tensor, generator: torch.Generator) -> Tensor:

@@ -103,7 +103,7 @@ class Marker:
         change = _change(wanted.astype(np.float32), _room(square, seen))
         size = alpha.shape[::-1]
         laid = cv2.warpAffine(change, to_square, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
-        marked = picture + ((alpha > 0) * laid / 255)[..., None]
+        marked = picture + cv2.merge([np.asarray((alpha > 0) * laid / 255, np.float32)] * 3)
         return np.asarray(np.clip(marked, 0, 1), np.float32)
 
 

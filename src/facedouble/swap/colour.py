@@ -13,6 +13,7 @@ _LEAST_SKIN = 50.0
 _GAINS = (0.7, 1.4)
 _ENOUGH_PX = 128
 """side of the region of skin from which on pixels are left out of the measuring"""
+_SMOOTH_PX = 5
 _BROAD, _SHADING = 0.3, 0.12
 """parts of the skin's width over which light is one shade, at large and in a hard shadow"""
 _FEATURES = 0.08
@@ -50,7 +51,7 @@ def match_skin(
     toned = METHODS[method](lab, step, wanted, *weights)
     matched = cv2.cvtColor(np.asarray(toned, np.float32), cv2.COLOR_LAB2RGB)
     result = face.copy()
-    result[there] += skin_of_face[there][..., None] * (matched - face[there])
+    result[there] += cv2.merge([np.asarray(skin_of_face[there], np.float32)] * 3) * (matched - face[there])
     return np.asarray(np.clip(result, 0, 1), np.float32)
 
 
@@ -118,9 +119,9 @@ def _shaded(face: Array, plate: Array, skin: Array) -> Array:
     shadow = near - broad
     energy = float((shadow**2 * weight).sum() / weight.sum())
     ratio = np.exp(broad + energy / (energy + _FEATURES**2) * shadow)
-    ratio = cv2.resize(np.asarray(ratio.clip(*_SHADES), np.float32), lab.shape[1::-1])[..., None]
-    lit = lab * ratio
-    lit[..., :1] += 16 * (ratio - 1)
+    ratio = cv2.resize(np.asarray(ratio.clip(*_SHADES), np.float32), lab.shape[1::-1])
+    lit = lab * cv2.merge([ratio] * 3)
+    lit[..., 0] += 16 * (ratio - 1)
     return np.asarray(np.clip(cv2.cvtColor(lit, cv2.COLOR_LAB2RGB), 0, 1))
 
 
@@ -128,8 +129,15 @@ def _ratio(ours: Array, theirs: Array, sigma: float) -> Array:
     """Logarithm of what two lightnesses on skin have to each other, over about `sigma` px; 0 where no skin is near."""
     import cv2
 
-    ours, theirs = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (ours, theirs))
-    return np.asarray(np.where(ours > 0.1, np.log(np.maximum(theirs, 1e-3) / np.maximum(ours, 1e-3)), 0))
+    # What is so smooth needs no more pixels than that.
+    size, shrink = ours.shape[1::-1], max(1, int(sigma / _SMOOTH_PX))
+    few = (-(-size[0] // shrink), -(-size[1] // shrink))
+    ours, theirs = (
+        cv2.GaussianBlur(cv2.resize(part, few, interpolation=cv2.INTER_AREA), (0, 0), sigma / shrink)
+        for part in (ours, theirs)
+    )
+    ratio = np.where(ours > 0.1, np.log(np.maximum(theirs, 1e-3) / np.maximum(ours, 1e-3)), 0)
+    return np.asarray(cv2.resize(ratio, size, interpolation=cv2.INTER_LINEAR))
 
 
 METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {

@@ -23,7 +23,7 @@ from .colour import match_skin
 from .fit import Drawn, Fit
 from .openings import with_gleam, with_mouth
 from .predict import predict
-from .steady import Glimpse
+from .steady import COVERED, Glimpse
 
 Box = tuple[int, int, int, int]
 _SOFT_PX = 8
@@ -86,6 +86,8 @@ class Swapper:
 
         `before` is what stands before the face, where more is known of it than this frame alone tells.
         """
+        import cv2
+
         drawn, alpha, box = self.drawn(pixels, points, acting)
         if drawn is None:
             return pixels, None
@@ -95,6 +97,8 @@ class Swapper:
         if self.recipe.colour != "none":
             skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
+        if self.fit.focus is not None:
+            face = self.fit.focus(face, plate, moved, bare)
         face = self.fit.grained(face, plate, moved)
         if self.recipe.mouth == "keep":
             face = with_mouth(face, drawn)
@@ -105,7 +109,7 @@ class Swapper:
         marked = self.mark(mixed, moved, seen)
         result = pixels.copy()
         # Only what the alpha reaches is written, so nothing else is rounded twice.
-        np.copyto(result[y0:y1, x0:x1], np.rint(marked * most).astype(pixels.dtype), where=(seen > 0)[..., None])
+        cv2.copyTo(np.rint(marked * most).astype(pixels.dtype), (seen > 0).astype(np.uint8), result[y0:y1, x0:x1])
         return result, Layer(box, face, marked - mixed, seen)
 
     def drawn(
@@ -142,7 +146,7 @@ class Swapper:
         to_region = _to_region(before.to_crop, box)
         there = cv2.warpAffine(before.covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         # An edge is as sharp as the mask can tell, not as soft as its doubts.
-        return np.asarray(1 - np.clip((there - 0.3) / 0.4, 0, 1), np.float32)
+        return np.asarray(1 - np.clip((there - (COVERED - 0.2)) / 0.4, 0, 1), np.float32)
 
 
 def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple[int, ...]) -> Box:
@@ -181,14 +185,15 @@ def _into_region(
         mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
     # A's own face must be covered whole, whatever B's does; only at the rim has the learned mask its say.
-    hull = cover_mask(moved, size).astype(np.float32) / 255
+    whole = cover_mask(moved, size)
     # Beyond the box the model shows nothing, so the border fades inside it - except where the frame itself ends.
-    hull[: box[1] > 0] = hull[hull.shape[0] - (box[3] < shape[0]) :] = 0
-    hull[:, : box[0] > 0] = hull[:, hull.shape[1] - (box[2] < shape[1]) :] = 0
+    whole[: box[1] > 0] = whole[whole.shape[0] - (box[3] < shape[0]) :] = 0
+    whole[:, : box[0] > 0] = whole[:, whole.shape[1] - (box[2] < shape[1]) :] = 0
     rim = max(1, round(0.06 * float(np.ptp(moved[FACE_OVAL, 0]))))
-    core = cv2.erode(
-        hull, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1.0
+    inner = cv2.erode(
+        whole, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255
     )
+    hull, core = (np.asarray(part / np.float32(255), np.float32) for part in (whole, inner))
     alpha = np.maximum(core, np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1)))
     return np.clip(warped, 0, 1), _feathered(alpha, moved, scale_of(to_region)), moved
 

@@ -20,6 +20,7 @@ from ..find.mask import face_mask, feature_mask, skin_mask
 from ..find.surface import FLAT_PX, Surface
 from ..geometry import FACE_OVAL
 from ..learn.skin import COARSEST, SkinDetail, fine
+from .focus import Focus
 
 _FLAT_SQUARE_PX = 400
 """about how many px of the flat skin a face square has"""
@@ -68,6 +69,8 @@ class Fit:
     """what part of the plate's grain the faces lack"""
     pixel: float = 1.0
     """px of the clip that one px of the network's picture covers"""
+    focus: Focus | None = None
+    """how soft the plate mostly is, by which frames that are softer are told"""
 
     @classmethod
     def measured(cls, drawn: Iterable[Drawn], detail: SkinDetail | None, sharpen: bool, grain: bool) -> Self:
@@ -76,8 +79,10 @@ class Fit:
         edges: list[float] = []
         smooth: list[float] = []
         pixels: list[float] = []
-        flats, weights = [], []
+        flats, weights, plates = [], [], []
         for one in drawn:
+            if sharpen:
+                plates.append((one.plate, one.points))
             pixels.append(one.pixel)
             lack = _lack_of_edges(one) if sharpen else 0.0
             edges.append(lack)
@@ -87,7 +92,7 @@ class Fit:
                 flats.append(surface.flattened(ratio, one.points_b))
                 weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
         levels = () if detail is None else _levels(_missing(detail, flats, weights))
-        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels))
+        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels), Focus.measured(plates))
 
     def text(self) -> str:
         """What was found and done, and what would do more."""
@@ -129,16 +134,17 @@ class Fit:
         # A quarter of the px tell the spread as well.
         some = noise[::2, ::2][skin[::2, ::2]] if skin[::2, ::2].any() else noise[skin]
         most = _OUTLIER / 0.6745 * np.median(np.abs(some).T, axis=1)
+        least, most = (*(-most).tolist(), 0.0), (*most.tolist(), 0.0)
         # All along the edge of a shadow, not only where it is strongest.
-        edges = cv2.GaussianBlur((np.abs(noise) > most).any(-1).astype(np.float32), (0, 0), _EDGE_PX)
+        outside = 1 - cv2.inRange(noise, least, most).astype(np.float32) / 255
         few, many = _AN_EDGE
-        noise = np.clip(noise, -most, most) * np.clip((many - edges) / (many - few), 0, 1)[..., None]
-        known, grain = skin, noise * skin[..., None]
+        calm = np.clip((many - cv2.GaussianBlur(outside, (0, 0), _EDGE_PX)) / (many - few), 0, 1)
+        noise = cv2.min(cv2.max(noise, least), most) * cv2.merge([calm] * 3)
+        known, grain = skin, noise * cv2.merge([skin.astype(np.float32)] * 3)
         for away in (_AWAY, -_AWAY):
             shift = round(away * width)
             there = ~known & np.roll(skin, shift, 0)
-            rows, columns = np.nonzero(there)
-            grain[rows, columns] = noise[(rows - shift) % len(noise), columns]
+            cv2.copyTo(np.roll(noise, shift, 0), there.astype(np.uint8), grain)
             known = known | there
         return np.asarray(np.clip(face + self.grain * grain, 0, 1), np.float32)
 

@@ -1,0 +1,179 @@
+"""How soft the plate is in a frame, by focus or by movement, and the new face made as soft.
+
+A network draws every face in focus and at rest. Where the camera loses focus for a while, or a head moves while the
+shutter is open, the plate is softer than the clip mostly is, all over or along one direction. How much softer is told
+from the plate alone: from the strength of its finest edges against that of coarser ones, in four directions, compared
+with what known blurs would make of the clip's own frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..find.mask import face_mask
+from ..footage import LUMINANCE
+from ..geometry import FACE_OVAL
+
+_WIDTH_PX = 200
+"""of a face, as it is looked at; smaller ones as they are"""
+_FINE_PX, _COARSE = 1.0, 0.025
+"""blurs before edges are measured: the finer in px, the coarser a part of the face's width"""
+_RIM = 0.05
+"""of the face's width, that is left out along its border"""
+_OUT_OF_FOCUS_PX = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""standard deviations"""
+_MOVED_PX = (4, 6, 9, 14, 20, 28)
+_WAYS, _DIRECTIONS = 8, 4
+_TELLS = 0.06
+"""standard deviation of a direction's softness from frame to frame that is mere chance"""
+_DOUBT = 0.08
+"""squared softness that expressions alone may look like"""
+_HARDLY = 0.9
+"""how sure it is that nothing is soft, for nothing to be done"""
+_AS_LARGE = 0.25
+"""how far, as a logarithm, a face may be from the clip's usual size: fewer px for a face make it softer as well"""
+_LEAST_PX = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """How soft a clip mostly is, and how blurs would look in it. Threads may share it."""
+
+    width: float
+    """of its faces, in px as they are looked at"""
+    usual: NDArray[np.float64]
+    """(4,) as `_edges`"""
+    softer: NDArray[np.float64]
+    """(k, 4): what each blur adds to these, the first none"""
+
+    @classmethod
+    def measured(cls, plates: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Self | None:
+        """From parts of some frames (h, w, 3) 0..1 with landmarks (478, 2) of a face; None where the faces are too
+        small to tell."""
+        import cv2
+
+        seen = [look for plate, points in plates if (look := _look(plate, points)) is not None]
+        if not seen:
+            return None
+        edges = np.array([_edges(*look[:3]) for look in seen])
+        usual = np.median(edges, 0)
+        some = np.argsort(np.abs(edges - usual).sum(1))[: max(1, len(seen) // 3)]
+        softer = [
+            np.mean([_edges(cv2.filter2D(seen[k][0], -1, blur), *seen[k][1:3]) - edges[k] for k in some], 0)
+            for blur in _blurs()
+        ]
+        return cls(float(np.median([look[2] for look in seen])), usual, np.array([np.zeros(_DIRECTIONS), *softer]))
+
+    def __call__(
+        self,
+        face: NDArray[np.float32],
+        plate: NDArray[np.float32],
+        points: NDArray[np.float32],
+        bare: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """`face` as soft as the `plate` around it, both (h, w, 3) 0..1, is at landmarks (478, 2) of A, where nothing
+        stands before it (`bare` (h, w) 0..1)."""
+        import cv2
+
+        look = _look(plate, points, bare)
+        if look is None or abs(math.log(look[2] / self.width)) > _AS_LARGE:
+            return face
+        grey, weight, width, part = look
+        off = ((self.softer - (_edges(grey, weight, width) - self.usual)) ** 2).sum(1)
+        off[0] -= _DOUBT
+        # Not the likeliest blur but the mean of the likely ones, so that it comes and goes without a jump.
+        likely = np.exp((off.min() - off) / (2 * _TELLS**2))
+        sharp, *shares = (likely / likely.sum()).tolist()
+        if sharp > _HARDLY:
+            return face
+        blur = _together(shares)
+        if part < 1:
+            side = 2 * round(len(blur) / part / 2) + 1
+            blur = cv2.resize(blur, (side, side), interpolation=cv2.INTER_LINEAR)
+        soft = cv2.filter2D(face, -1, blur / blur.sum(), borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(sharp * face + (1 - sharp) * soft, np.float32)
+
+
+def _look(
+    plate: NDArray[np.float32], points: NDArray[np.float32], bare: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float] | None:
+    """The face's luminance (h, w), its weight there, its width in px, and what part of its size that is; None where it
+    is hardly seen."""
+    import cv2
+
+    width = float(np.ptp(points[FACE_OVAL, 0]))
+    part = min(1.0, _WIDTH_PX / max(width, 1.0))
+    size = tuple(max(1, round(part * side)) for side in plate.shape[1::-1])
+    grey = cv2.transform(plate, np.array([LUMINANCE], np.float32))
+    points = (points + 0.5) * part - 0.5
+    weight = face_mask(points, size)
+    rim = max(1, round(_RIM * part * width))
+    weight = cv2.erode(weight, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)).astype(np.float32) / 255
+    if part < 1:
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    if bare is not None and not bare.all():
+        weight = weight * cv2.erode(cv2.resize(bare, size), np.ones((7, 7), np.uint8))
+    if weight.sum() < _LEAST_PX**2:
+        return None
+    return grey, np.asarray(weight, np.float32), part * width, part
+
+
+def _edges(grey: NDArray[np.float32], weight: NDArray[np.float32], width: float) -> NDArray[np.float64]:
+    """(4,): logarithm of the strength of fine edges against that of coarse ones, across 0, 45, 90 and 135 degrees."""
+    import cv2
+
+    strengths = []
+    for sigma in (_FINE_PX, _COARSE * width):
+        soft = cv2.GaussianBlur(grey, (0, 0), sigma)
+        x, y = (cv2.Sobel(soft, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
+        # The structure tensor (Bigun, Granlund, ICCV 1987) tells all directions.
+        xx, xy, yy = (float((weight * product).sum()) for product in (x * x, x * y, y * y))
+        angle = np.arange(_DIRECTIONS) * math.pi / _DIRECTIONS
+        strengths.append(np.cos(angle) ** 2 * xx + np.sin(2 * angle) * xy + np.sin(angle) ** 2 * yy)
+    return np.asarray(0.5 * np.log(np.maximum(strengths[0], 1e-9) / np.maximum(strengths[1], 1e-9)))
+
+
+def _together(shares: list[float]) -> NDArray[np.float32]:
+    """(k, k): the blurs, each with its share, without the rim that has next to nothing."""
+    largest = max(len(blur) for blur in _blurs())
+    total = np.zeros((largest, largest), np.float32)
+    for share, blur in zip(shares, _blurs(), strict=True):
+        rim = (largest - len(blur)) // 2
+        total[rim : largest - rim, rim : largest - rim] += share * blur
+    while len(total) > 3 and total[1:-1, 1:-1].sum() > 0.998 * total.sum():
+        total = total[1:-1, 1:-1]
+    return total
+
+
+@cache
+def _blurs() -> tuple[NDArray[np.float32], ...]:
+    """Kernels (k, k): Gaussians for what is out of focus, lines for what moved."""
+    return tuple(_gaussian(sigma) for sigma in _OUT_OF_FOCUS_PX) + tuple(
+        _line(length, way * math.pi / _WAYS) for length in _MOVED_PX for way in range(_WAYS)
+    )
+
+
+def _gaussian(sigma: float) -> NDArray[np.float32]:
+    import cv2
+
+    profile = cv2.getGaussianKernel(2 * math.ceil(3 * sigma) + 1, sigma, cv2.CV_32F)
+    return np.asarray(profile @ profile.T, np.float32)
+
+
+def _line(length: float, angle: float) -> NDArray[np.float32]:
+    side = 2 * math.ceil(length / 2) + 3
+    drawn = np.zeros((side, side), np.float32)
+    along = np.linspace(-length / 2, length / 2, 8 * round(length))
+    x, y = (side // 2 + along * way for way in (math.cos(angle), math.sin(angle)))
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = np.abs(1 - right - (x - column)) * np.abs(1 - down - (y - row))
+        np.add.at(drawn, (row + down, column + right), share)
+    return np.asarray(drawn / drawn.sum(), np.float32)
