@@ -140,7 +140,8 @@ def learn(
     `seed`."""
     network.know(faces[0])
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    things = torch.from_numpy(occluders.bank(_BANK, np.concatenate([_skins(side, rng) for side in faces]), rng))
+    skins = np.concatenate([_skins(side, rng) for side in faces])
+    things = torch.from_numpy(occluders.bank(min(_BANK, steps * _BATCH), skins, rng))  # no more than are shown
     sides = [network.with_usual(side) for side in faces]
     optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
