@@ -64,7 +64,7 @@ class Focus:
             return None
         edges = np.array([_edges(*look[:3]) for look in seen])
         usual = np.median(edges, 0)
-        some = np.argsort(np.abs(edges - usual).sum(1))[: max(1, len(seen) // 4)]
+        some = np.argsort(np.abs(edges - usual).sum(1))[: max(3, len(seen) // 4)]
         softer = [
             np.mean([_edges(cv2.filter2D(seen[k][0], -1, blur), *seen[k][1:3]) - edges[k] for k in some], 0)
             for blur in _blurs()
