@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from facedouble.device import choose
 from facedouble.faces import Faces
 from facedouble.find.mask import face_mask
+from facedouble.footage import spread
+from facedouble.judge.measure import psnr
 from facedouble.media.reader import probe, read
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe
@@ -25,11 +27,13 @@ Blur = Callable[[NDArray[Any]], NDArray[Any]]
 _LOOKED_AT = 12
 
 
-def _out_of_focus(sigma: float) -> Blur:
+def out_of_focus(sigma: float) -> Blur:
     return lambda pixels: cv2.GaussianBlur(pixels, (0, 0), sigma)
 
 
-def _moved(length_px: float, degrees: float) -> Blur:
+def moved(length_px: float, degrees: float) -> Blur:
+    """As a head that moved so far while the shutter was open: the mean of pictures shifted along."""
+
     def blur(pixels: NDArray[Any]) -> NDArray[Any]:
         steps = np.linspace(-length_px / 2, length_px / 2, round(4 * length_px))
         along, total = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]), 0.0
@@ -38,29 +42,32 @@ def _moved(length_px: float, degrees: float) -> Blur:
             total = total + cv2.warpAffine(pixels, shift, pixels.shape[1::-1], borderMode=cv2.BORDER_REFLECT).astype(
                 np.float32
             )
-        return np.rint(total / len(steps)).astype(pixels.dtype)
+        mean = total / len(steps)
+        return np.rint(mean).astype(pixels.dtype) if pixels.dtype.kind == "u" else mean
 
     return blur
 
 
 BLURS: dict[str, Blur] = {
-    "out of focus by 1.5 px": _out_of_focus(1.5),
-    "by 3 px": _out_of_focus(3),
-    "by 5 px": _out_of_focus(5),
-    "moved by 8 px aside": _moved(8, 0),
-    "by 12 px upwards": _moved(12, 90),
-    "by 16 px slantwise": _moved(16, 30),
+    "out of focus by 1.5 px": out_of_focus(1.5),
+    "by 3 px": out_of_focus(3),
+    "by 5 px": out_of_focus(5),
+    "moved by 8 px aside": moved(8, 0),
+    "by 12 px upwards": moved(12, 90),
+    "by 16 px slantwise": moved(16, 30),
 }
 
 
-def against_blurred(clip_path: Path, faces: Faces, model: Path) -> dict[str, Any]:
+def against_blurred(
+    clip_path: Path, faces: Faces, model: Path
+) -> tuple[dict[str, tuple[float, float]], tuple[float, float]]:
     """PSNR, dB, inside the face over 12 frames of a clip with A's `faces`: (as sharp as ever, as soft as the plate) for
     each blur; and by how many grey levels the unblurred frames change, on the mean and in the worst of them."""
     clip, opened = probe(clip_path), Opened.of(model, choose("cpu"), "newest")
     opened = replace(opened, before=None)  # what stands before the face is another matter
     swapper = opened.fitted(clip, faces, ConvertRecipe(), Marker(mark_of(clip, [opened])))
     sharp, acting = replace(swapper, fit=replace(swapper.fit, focus=None)), faces.acting()
-    wanted = {int(faces.frame[row]): row for row in np.linspace(0, len(faces) - 1, _LOOKED_AT).astype(int)}
+    wanted = {int(faces.frame[row]): row for row in spread(len(faces), _LOOKED_AT)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in BLURS}
     changes = []
     for frame in read(clip):
@@ -72,8 +79,11 @@ def against_blurred(clip_path: Path, faces: Faces, model: Path) -> dict[str, Any
         changes.append(float(np.abs(swapper(frame.pixels, *face)[0].astype(int) - plain)[inside].mean()))
         for name, blur in BLURS.items():
             blurred, answer = blur(frame.pixels), blur(plain).astype(float)
-            errors = (((by(blurred, *face)[0] - answer) ** 2)[inside].mean() for by in (sharp, swapper))
-            sharper, softer = (float(10 * np.log10(255**2 / max(error, 1e-6))) for error in errors)
+            errors = (((by(blurred, *face)[0] - answer) ** 2)[inside] for by in (sharp, swapper))
+            sharper, softer = (psnr(float(error.sum()), error.size) for error in errors)
             found[name].append((sharper, softer))
-    means = {name: tuple(np.mean(pairs, 0).tolist()) for name, pairs in found.items()}
-    return {**means, "unblurred": (float(np.mean(changes)), max(changes))}
+    means = {
+        name: (float(np.mean([one for one, _ in pairs])), float(np.mean([other for _, other in pairs])))
+        for name, pairs in found.items()
+    }
+    return means, (float(np.mean(changes)), max(changes))

@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,16 @@ def faces(clip: Path, out: Path) -> Path:
     return out
 
 
+def at_hand(pairs: Iterable[str]) -> Iterator[tuple[str, str, str, Path]]:
+    """Of these PAIRS each whose footage is here: its name, the clips of A and B, and their folder."""
+    for pair in pairs:
+        (_, a), (_, b), folder = PAIRS[pair]
+        if (folder / a).is_file():
+            yield pair, a, b, folder
+        else:
+            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
+
+
 def training(_: argparse.Namespace, work: Path) -> None:
     """Images a second, of both sides together, in the training loop: losses, augmentation and optimizer included."""
     from facedouble.curate.faceset import FaceSet
@@ -155,10 +165,10 @@ def plan(_: argparse.Namespace, work: Path) -> None:
 
 def start(_: argparse.Namespace, work: Path) -> None:
     """What the real pair is like after some hundred steps, begun from scratch and with what comes with the package."""
-    (_, a), (_, b), folder = PAIRS["women"]
-    if not (folder / a).is_file():
-        print(f"women: {folder / a} is not there; left out", file=sys.stderr)
+    pair = next(at_hand(["women"]), None)
+    if pair is None:
         return
+    _, a, b, folder = pair
     sets = [faces(folder / name, work / side) for side, name in (("a", a), ("b", b))]
     columns: dict[str, dict[str, Any]] = {}
     for begin, steps in product(("scratch", "bundled"), (100, 420, 2000)):
@@ -286,11 +296,7 @@ def varied(clip: Path, other: Path, out: Path, times: int, scale: int, others: i
 
 def swap(options: argparse.Namespace, work: Path) -> None:
     """The whole job, and what the judge says of it: a table for each pair, a column for each training."""
-    for pair in options.pair:
-        (_, a), (_, b), folder = PAIRS[pair]
-        if not (folder / a).is_file():
-            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
-            continue
+    for pair, a, b, folder in at_hand(options.pair):
         columns = {}
         for preset, minutes in product(options.preset, options.minutes):
             out = work / f"{pair}-{preset}-{minutes:g}.mp4"
@@ -338,11 +344,7 @@ def fit(options: argparse.Namespace, work: Path) -> None:
         chosen = {**chosen, option: value}
         choices[f"+ {option}"] = chosen
     preset, minutes = options.preset[0], options.minutes[0]
-    for pair in options.pair:
-        (_, a), (_, b), folder = PAIRS[pair]
-        if not (folder / a).is_file():
-            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
-            continue
+    for pair, a, b, folder in at_hand(options.pair):
         model = work / f"{pair}-{preset}-{minutes:g}"
         sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
         begin = ("--from", "scratch") if pair == "sample" else ()
@@ -368,15 +370,10 @@ def focus(options: argparse.Namespace, work: Path) -> None:
 
     from facedouble.curate.faceset import FaceSet
 
-    for pair in options.pair:
-        (_, a), (_, b), folder = PAIRS[pair]
-        if not (folder / a).is_file():
-            print(f"{pair}: {folder / a} is not there; left out", file=sys.stderr)
-            continue
+    for pair, a, b, folder in at_hand(options.pair):
         sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
         command("train", *sets, "-o", work / pair, "--minutes", options.minutes[0], "--preset", options.preset[0])
-        found = against_blurred(folder / a, FaceSet.load(sets[0]).faces, work / pair)
-        changed, worst = found.pop("unblurred")
+        found, (changed, worst) = against_blurred(folder / a, FaceSet.load(sets[0]).faces, work / pair)
         print(f"\n{pair}: unblurred frames change by {changed:.2f} grey levels, the worst by {worst:.2f}\n")
         table(("the clip is", "face as sharp as ever, dB", "as soft as the plate, dB"),
               [(name, f"{sharp:.1f}", f"{soft:.1f}") for name, (sharp, soft) in found.items()])  # fmt: skip

@@ -59,8 +59,8 @@ def main() -> None:
 def against_truth(
     network: Occlusion, clip: Path, mask: Path, faces: Faces, over_time: bool = False
 ) -> dict[str, float]:
-    """How well it finds what stands before the face (mask over 0.4), within the face, in a clip whose truth is known;
-    each frame by itself, or `over_time`, as a conversion does it.
+    """How well it finds what stands before the face (mask over COVERED), within the face, in a clip whose truth is
+    known; each frame by itself, or `over_time`, as a conversion does it.
 
     `iou` over all frames together, where something is before the face; `false` is what part of the face it takes for
     something else in the frames where nothing is. `flicker` and `true flicker`: the mean second difference over time of

@@ -29,7 +29,6 @@ from support import CPU, SMALL, command, run
 
 # A constant rate, whatever the budget; five faces in two parts, of which two processes compute 1 + 2 and 1 + 1.
 RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-3, save_every_s=1e9)
-"""each of two processes on two cores has one of them"""
 STEPS = 16
 
 TROUBLE = """

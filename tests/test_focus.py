@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from facedouble.stages.opening import Opened
 from facedouble.swap.face import Swapper
 from facedouble.swap.focus import Focus
 from support import CPU
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from focus import moved, out_of_focus
 
 Picture = NDArray[np.float32]
 Plate = tuple[Picture, Picture]
@@ -43,25 +46,6 @@ def focus(plates: list[Plate]) -> Focus:
 def edges() -> Picture:
     """A face that is to be made as soft: lines of all directions, (512, 512, 3)."""
     return cv2.GaussianBlur(np.random.default_rng(1).random((512, 512, 3)).astype(np.float32), (0, 0), 1.0)
-
-
-def out_of_focus(sigma: float) -> Callable[[Picture], Picture]:
-    return lambda picture: cv2.GaussianBlur(picture, (0, 0), sigma)
-
-
-def moved(length: int, degrees: float) -> Callable[[Picture], Picture]:
-    """As a head that moved `length` px while the shutter was open: the mean of pictures shifted along."""
-
-    def blur(picture: Picture) -> Picture:
-        steps = np.linspace(-length / 2, length / 2, 4 * length)
-        along = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-        total = np.zeros_like(picture)
-        for step in steps:
-            shift = np.hstack([np.eye(2), (step * along)[:, None]])
-            total += cv2.warpAffine(picture, shift, picture.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
-        return total / len(steps)
-
-    return blur
 
 
 BLURS = {

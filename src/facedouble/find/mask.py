@@ -31,6 +31,14 @@ def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     return _fill(points, size, FACE_OVAL)
 
 
+def inner_mask(points: NDArray[Any], size: tuple[int, int], rim: float) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: `face_mask` without a rim of this part of the face's width."""
+    import cv2
+
+    rim_px = max(1, round(rim * float(np.ptp(points[FACE_OVAL, 0]))))
+    return np.asarray(cv2.erode(face_mask(points, size), np.ones((2 * rim_px + 1,) * 2, np.uint8)), np.uint8)
+
+
 def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: what a swap must cover: the face, and the brows with room around them, however high they are
     raised. The face oval runs close by the brows' outer ends, and a border there would leave half of them."""

@@ -80,9 +80,10 @@ class Occlusion(nn.Module):
         """Take what these faces mostly look like for what A's face looks like with nothing before it."""
         self.usual.copy_(torch.from_numpy(self._usual(faces)))
 
-    def with_usual(self, faces: data.Canvases) -> data.Canvases:
-        """`faces`, in their last three channels what they usually look like, laid on the landmarks of each."""
-        usual, side = self._usual(faces), faces.pixels.shape[-1]
+    def with_usual(self, faces: data.Canvases, usual: NDArray[np.float32] | None = None) -> data.Canvases:
+        """`faces`, in their last three channels what they usually look like, laid on the landmarks of each; `usual`,
+        where that is known (128, 128, 3)."""
+        usual, side = self._usual(faces) if usual is None else usual, faces.pixels.shape[-1]
         laid = np.stack([self._surface.laid(usual, points, (side, side)) for points in faces.points])
         eight = torch.from_numpy(np.round(laid * 255).astype(np.uint8).transpose(0, 3, 1, 2))
         return replace(faces, pixels=torch.cat([faces.pixels[:, :6], eight], 1))
@@ -116,11 +117,8 @@ class Occlusion(nn.Module):
         drawn = drawing(there, (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
         usual = self._surface.laid(self.usual.cpu().numpy(), there, (SIZE_PX, SIZE_PX))
         place, parts = self.head.weight.device, (crop.transpose(2, 0, 1), drawn, usual.transpose(2, 0, 1))
-        return (
-            self(*(torch.from_numpy(part)[None].to(place) for part in parts)).sigmoid()[0, 0].float().cpu().numpy(),
-            to_crop,
-            crop,
-        )
+        covered = self(*(torch.from_numpy(part)[None].to(place) for part in parts)).sigmoid()[0, 0]
+        return covered.float().cpu().numpy(), to_crop, crop
 
 
 def canvases(faces: FaceSet) -> data.Canvases:
@@ -142,7 +140,7 @@ def learn(
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     skins = np.concatenate([_skins(side, rng) for side in faces])
     things = torch.from_numpy(occluders.bank(min(_BANK, steps * _BATCH), skins, rng))  # no more than are shown
-    sides = [network.with_usual(side) for side in faces]
+    sides = [network.with_usual(faces[0], network.usual.cpu().numpy()), *map(network.with_usual, faces[1:])]
     optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
     for step in range(steps):

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from ..curate.faceset import FaceSet
 from ..errors import ModelError
-from ..find.mask import face_mask, skin_mask
+from ..find.mask import inner_mask, skin_mask
 from ..find.surface import FLAT_PX, Surface
 from ..footage import spread
-from ..geometry import FACE_OVAL, apply
+from ..geometry import apply
 from ..project import atomic_file, save_tensors
 
 COARSEST = 0.024
@@ -99,10 +99,8 @@ def fine(
     0..1, as the logarithm of a ratio; and the weight (H, W) 0..1 of skin. The rest is 0, and does not blur into it."""
     import cv2
 
-    size, width = (picture.shape[1], picture.shape[0]), float(np.ptp(points[FACE_OVAL, 0]))
-    rim = max(1, round(_RIM * width))
-    face = cv2.erode(face_mask(points, size), np.ones((2 * rim + 1, 2 * rim + 1)))
-    skin = skin_mask(points, size, np.asarray(face, np.uint8)).astype(np.float32) / 255
+    size = (picture.shape[1], picture.shape[0])
+    skin = skin_mask(points, size, inner_mask(points, size, _RIM)).astype(np.float32) / 255
     near = np.maximum(cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3)
     # Hair over the forehead, and what a mask took for skin: by colour, blurred so that a mole is still skin.
     colour = cv2.cvtColor(

@@ -14,6 +14,7 @@ _GAINS = (0.7, 1.4)
 _ENOUGH_PX = 128
 """side of the region of skin from which on pixels are left out of the measuring"""
 _SMOOTH_PX = 5
+"""of a blur's spread, that are enough to carry it"""
 _BROAD, _SHADING = 0.3, 0.12
 """parts of the skin's width over which light is one shade, at large and in a hard shadow"""
 _FEATURES = 0.08

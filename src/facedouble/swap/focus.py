@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask
+from ..find.mask import inner_mask
 from ..footage import LUMINANCE
 from ..geometry import FACE_OVAL
 
@@ -49,7 +49,7 @@ class Focus:
     width: float
     """of its faces, in px as they are looked at"""
     usual: NDArray[np.float64]
-    """(4,) as `_edges`"""
+    """(4,) as `_Look.edges`"""
     softer: NDArray[np.float64]
     """(k, 4): what each blur adds to these, the first none"""
 
@@ -57,19 +57,14 @@ class Focus:
     def measured(cls, plates: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Self | None:
         """From parts of some frames (h, w, 3) 0..1 with landmarks (478, 2) of a face; None where the faces are too
         small to tell."""
-        import cv2
-
-        seen = [look for plate, points in plates if (look := _look(plate, points)) is not None]
+        seen = [look for plate, points in plates if (look := _Look.at(plate, points)) is not None]
         if not seen:
             return None
-        edges = np.array([_edges(*look[:3]) for look in seen])
+        edges = np.array([look.edges() for look in seen])
         usual = np.median(edges, 0)
         some = np.argsort(np.abs(edges - usual).sum(1))[: max(3, len(seen) // 4)]
-        softer = [
-            np.mean([_edges(cv2.filter2D(seen[k][0], -1, blur), *seen[k][1:3]) - edges[k] for k in some], 0)
-            for blur in _blurs()
-        ]
-        return cls(float(np.median([look[2] for look in seen])), usual, np.array([np.zeros(_DIRECTIONS), *softer]))
+        softer = [np.mean([seen[k].edges(blur) - edges[k] for k in some], 0) for blur in _blurs()]
+        return cls(float(np.median([look.width for look in seen])), usual, np.array([np.zeros(_DIRECTIONS), *softer]))
 
     def __call__(
         self,
@@ -82,11 +77,10 @@ class Focus:
         stands before it (`bare` (h, w) 0..1)."""
         import cv2
 
-        look = _look(plate, points, bare)
-        if look is None or abs(math.log(look[2] / self.width)) > _AS_LARGE:
+        look = _Look.at(plate, points, bare)
+        if look is None or abs(math.log(look.width / self.width)) > _AS_LARGE:
             return face
-        grey, weight, width, part = look
-        off = ((self.softer - (_edges(grey, weight, width) - self.usual)) ** 2).sum(1)
+        off = ((self.softer - (look.edges() - self.usual)) ** 2).sum(1)
         off[0] -= _DOUBT
         # Not the likeliest blur but the mean of the likely ones, so that it comes and goes without a jump.
         likely = np.exp((off.min() - off) / (2 * _TELLS**2))
@@ -94,50 +88,58 @@ class Focus:
         if sharp > _HARDLY:
             return face
         blur = _together(shares)
-        if part < 1:
-            side = 2 * round(len(blur) / part / 2) + 1
+        if look.part < 1:
+            side = 2 * round(len(blur) / look.part / 2) + 1
             blur = cv2.resize(blur, (side, side), interpolation=cv2.INTER_LINEAR)
         soft = cv2.filter2D(face, -1, blur / blur.sum(), borderType=cv2.BORDER_REPLICATE)
         return np.asarray(sharp * face + (1 - sharp) * soft, np.float32)
 
 
-def _look(
-    plate: NDArray[np.float32], points: NDArray[np.float32], bare: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float] | None:
-    """The face's luminance (h, w), its weight there, its width in px, and what part of its size that is; None where it
-    is hardly seen."""
-    import cv2
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A face in a frame, as its softness is told."""
 
-    width = float(np.ptp(points[FACE_OVAL, 0]))
-    part = min(1.0, _WIDTH_PX / max(width, 1.0))
-    size = tuple(max(1, round(part * side)) for side in plate.shape[1::-1])
-    grey = cv2.transform(plate, np.array([LUMINANCE], np.float32))
-    points = (points + 0.5) * part - 0.5
-    weight = face_mask(points, size)
-    rim = max(1, round(_RIM * part * width))
-    weight = cv2.erode(weight, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)).astype(np.float32) / 255
-    if part < 1:
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    if bare is not None and not bare.all():
-        weight = weight * cv2.erode(cv2.resize(bare, size), np.ones((7, 7), np.uint8))
-    if weight.sum() < _LEAST_PX**2:
-        return None
-    return grey, np.asarray(weight, np.float32), part * width, part
+    grey: NDArray[np.float32]
+    """(h, w) luminance"""
+    weight: NDArray[np.float32]
+    """(h, w) 0..1, of the face"""
+    width: float
+    """of the face, in px here"""
+    part: float
+    """of the size it has in the frame"""
 
+    @classmethod
+    def at(
+        cls, plate: NDArray[np.float32], points: NDArray[np.float32], bare: NDArray[np.float32] | None = None
+    ) -> Self | None:
+        """None where the face is hardly seen. Arguments as of Focus."""
+        import cv2
 
-def _edges(grey: NDArray[np.float32], weight: NDArray[np.float32], width: float) -> NDArray[np.float64]:
-    """(4,): logarithm of the strength of fine edges against that of coarse ones, across 0, 45, 90 and 135 degrees."""
-    import cv2
+        width = float(np.ptp(points[FACE_OVAL, 0]))
+        part = min(1.0, _WIDTH_PX / max(width, 1.0))
+        size = (max(1, round(part * plate.shape[1])), max(1, round(part * plate.shape[0])))
+        grey = cv2.transform(plate, np.array([LUMINANCE], np.float32))
+        weight = inner_mask((points + 0.5) * part - 0.5, size, _RIM).astype(np.float32) / 255
+        if part < 1:
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        if bare is not None and not bare.all():
+            weight = weight * cv2.erode(cv2.resize(bare, size), np.ones((7, 7), np.uint8))
+        return None if weight.sum() < _LEAST_PX**2 else cls(grey, np.asarray(weight, np.float32), part * width, part)
 
-    strengths = []
-    for sigma in (_FINE_PX, _COARSE * width):
-        soft = cv2.GaussianBlur(grey, (0, 0), sigma)
-        x, y = (cv2.Sobel(soft, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
-        # The structure tensor (Bigun, Granlund, ICCV 1987) tells all directions.
-        xx, xy, yy = (float((weight * product).sum()) for product in (x * x, x * y, y * y))
-        angle = np.arange(_DIRECTIONS) * math.pi / _DIRECTIONS
-        strengths.append(np.cos(angle) ** 2 * xx + np.sin(2 * angle) * xy + np.sin(angle) ** 2 * yy)
-    return np.asarray(0.5 * np.log(np.maximum(strengths[0], 1e-9) / np.maximum(strengths[1], 1e-9)))
+    def edges(self, blur: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+        """(4,): logarithm of the strength of fine edges against that of coarse ones, across 0, 45, 90 and 135 degrees;
+        with a `blur` (k, k), as they would be after it."""
+        import cv2
+
+        grey, strengths = self.grey if blur is None else cv2.filter2D(self.grey, -1, blur), []
+        for sigma in (_FINE_PX, _COARSE * self.width):
+            soft = cv2.GaussianBlur(grey, (0, 0), sigma)
+            x, y = (cv2.Sobel(soft, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
+            # The structure tensor (Bigun, Granlund, ICCV 1987) tells all directions.
+            xx, xy, yy = (float((self.weight * product).sum()) for product in (x * x, x * y, y * y))
+            angle = np.arange(_DIRECTIONS) * math.pi / _DIRECTIONS
+            strengths.append(np.cos(angle) ** 2 * xx + np.sin(2 * angle) * xy + np.sin(angle) ** 2 * yy)
+        return np.asarray(0.5 * np.log(np.maximum(strengths[0], 1e-9) / np.maximum(strengths[1], 1e-9)))
 
 
 def _together(shares: list[float]) -> NDArray[np.float32]:
