@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from facedouble.curate.faceset import FaceSet
+from facedouble.device import choose
 from facedouble.faces import Faces
 from facedouble.find.mask import face_mask
 from facedouble.geometry import invert
@@ -48,7 +49,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     network, begun = occlusion.bundled() if options.go_on else Occlusion(), time.monotonic()
     for step in occlusion.learn(
-        network, sets, options.steps, SEED + options.go_on, torch.device("cpu"), occlusion.FIRST_RATE
+        network, sets, options.steps, SEED + options.go_on, choose("cpu"), occlusion.FIRST_RATE
     ):
         if step % 100 == 0:
             print(f"{step} of {options.steps} steps, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..curate.faceset import FaceSet
+from ..device import Device
 from ..errors import ModelError
 from ..find.crop import crop_face
 from ..find.mask import drawing
@@ -131,7 +132,7 @@ def learn(
     faces: Sequence[data.Canvases],
     steps: int,
     seed: int,
-    device: torch.device,
+    device: Device,
     rate: float = _RATE,
 ) -> Iterator[int]:
     """Train on the people's `faces`, as `canvases` gives them, A's first; yields the steps done. All chance comes from
@@ -147,8 +148,8 @@ def learn(
         for group in optimizer.param_groups:
             cosine = max(0.02, 0.5 * (1 + math.cos(math.pi * step / steps)))
             group["lr"] = rate * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
-        pictures, drawn, usual, truth = (part.to(device) for part in _batch(sides, things, generator))
-        with torch.autocast(device.type, torch.bfloat16):
+        pictures, drawn, usual, truth = (part.to(device.name) for part in _batch(sides, things, generator))
+        with torch.autocast(device.name, torch.bfloat16, enabled=device.precision == "bf16"):
             answer = network(pictures, drawn, usual).float()
         loss = _loss(answer, truth, drawn[:, :1], trusted=step >= steps // 2)
         optimizer.zero_grad(set_to_none=True)

@@ -207,7 +207,7 @@ def _learn_occlusion(
     network = occlusion.bundled().to(device.name)
     faces = [occlusion.canvases(sets[side]) for side in SIDES]
     torch.set_num_threads(device.threads)
-    for step in occlusion.learn(network, faces, recipe.occlusion_steps, recipe.seed, torch.device(device.name)):
+    for step in occlusion.learn(network, faces, recipe.occlusion_steps, recipe.seed, device):
         if stop():
             return
         if step % 10 == 0 or step == recipe.occlusion_steps:
