@@ -1,4 +1,7 @@
-"""How much memory a step of training takes, counted rather than tried: a CPU's system kills who asks for too much."""
+"""How much memory a step of training takes, counted rather than tried: a CPU's system kills who asks for too much.
+
+Counted on tensors without contents, which have a size and a type but compute nothing, so that a model too large for
+this machine is counted as quickly as a small one."""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..faces import ACTING
 from ..recipes import TrainRecipe
@@ -24,21 +28,22 @@ def step_bytes(recipe: TrainRecipe, precision: str) -> tuple[int, int]:
     """Bytes that training takes on its device whatever the batch, and those for each face of both sides in a part of
     it.
 
-    What is kept for the backward pass is counted in forward passes of one and of two faces, on the CPU.
+    What is kept for the backward pass is counted in forward passes of one and of two faces.
     """
-    network, loss_of = Network(recipe), FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", torch.device("cpu"))
     mixed = recipe.mixed_precision and precision == "bf16"
-    one, two = (_kept(network, loss_of, recipe, mixed, count) for count in (1, 2))
+    with FakeTensorMode():
+        network, loss_of = Network(recipe), FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", torch.device("cpu"))
+        one, two = (_kept(network, loss_of, recipe, mixed, count) for count in (1, 2))
     # The rest are weights brought to bf16.
     return _PER_WEIGHT * parameters(network) + max(0, 2 * one - two), int(_BESIDES * (two - one))
 
 
 def _kept(network: Network, loss_of: FaceLoss, recipe: TrainRecipe, mixed: bool, count: int) -> int:
-    weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    weights = {weight.untyped_storage()._cdata for weight in network.parameters()}  # its name: there is no address
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if (place := tensor.untyped_storage().data_ptr()) not in weights:
+        if (place := tensor.untyped_storage()._cdata) not in weights:
             kept[place] = tensor
         return tensor
 
