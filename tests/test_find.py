@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facedouble import weights
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError
 from facedouble.faces import SAME_PERSON, Faces
+from facedouble.find.descriptor import SIDE_PX, Descriptor
 from facedouble.find.detect import CenterFace
 from facedouble.find.finder import Finder, thumbnail
 from facedouble.find.identity import distance
@@ -63,6 +65,18 @@ def test_a_face_is_found_in_every_frame(found_a: Faces) -> None:
     assert ((found_a.box > 100) & (found_a.box < 450)).all()
     assert (np.abs(found_a.box[:, 2] - found_a.box[:, 0] - 200) < 30).all()
     np.testing.assert_array_equal(found_a.box, [box_around(points) for points in found_a.points])
+
+
+def test_a_descriptor_is_what_dlib_itself_computes(found_a: Faces, short_a: Path) -> None:
+    import dlib
+
+    file = weights.path("face_identity")
+    ours, theirs = Descriptor.load(file), dlib.face_recognition_model_v1(str(file))
+    for frame in read(probe(short_a), 0, 2):
+        box = found_a.box[found_a.frame == frame.index][0].round().astype(int)
+        face = frame.pixels[box[1] : box[3], box[0] : box[2]]
+        chip = np.asarray(cv2.resize(face, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA))
+        np.testing.assert_allclose(ours.describe(chip), np.array(theirs.compute_face_descriptor(chip)), atol=1e-5)
 
 
 def test_identity_is_measured_now_and_then_only(found_a: Faces) -> None:

@@ -19,8 +19,8 @@ INSIDE = {
     "media": ["pixels", "tone", "reader", "pictures", "segments", "encoders", "writer", "flow", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": [
-        "mask", "mesh", "surface", "crop", "detect", "landmarks", "identity", "acting", "finder", "track", "search",
-        "person",
+        "mask", "mesh", "surface", "crop", "detect", "landmarks", "descriptor", "identity", "acting", "finder", "track",
+        "search", "person",
     ],
     "curate": [
         "faceset", "quality", "collect", "people", "subset", "merge", "origin", "change", "nudge", "give", "aside",

@@ -1,6 +1,6 @@
 """Who a face is: dlib's 128-number descriptor (ResNet, http://dlib.net/face_recognition.py.html).
 
-Two faces of one person lie under 0.6 apart, the model's own line; about 75 ms a face on one core, so it is sampled.
+Two faces of one person lie under 0.6 apart, the model's own line; about 20 ms a face on one core, so it is sampled.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import weights
+from .descriptor import SIDE_PX, Descriptor
 
 # Outer and inner corner of one eye and the other, and the base of the nose: what dlib's 5-point aligner finds.
-# MediaPipe's
-# points give the same descriptors (mean distances between people within 0.01), and need no second model.
+# MediaPipe's points give the same descriptors (mean distances between people within 0.01), and need no second model.
 _FIVE_POINTS = (263, 362, 33, 133, 2)
 
 
@@ -23,7 +23,7 @@ class Identity:
         import dlib
 
         self._dlib = dlib
-        self._network = dlib.face_recognition_model_v1(str(weights.path("face_identity")))
+        self._network = Descriptor.load(weights.path("face_identity"))
 
     def __call__(self, pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The descriptor (128,) of the face with landmarks `points` (478, 2) in `pixels` (H, W, 3) uint8."""
@@ -31,8 +31,7 @@ class Identity:
         x0, y0, x1, y1 = (round(float(value)) for value in (*points.min(0), *points.max(0)))
         five = dlib.points([dlib.point(*(round(float(value)) for value in points[index])) for index in _FIVE_POINTS])
         shape = dlib.full_object_detection(dlib.rectangle(x0, y0, x1, y1), five)
-        chip = dlib.get_face_chip(np.ascontiguousarray(pixels), shape, 150, 0.25)
-        return np.array(self._network.compute_face_descriptor(chip), np.float32)
+        return self._network.describe(dlib.get_face_chip(np.ascontiguousarray(pixels), shape, SIDE_PX, 0.25))
 
 
 def distance(embedding: NDArray[Any], mean: NDArray[Any]) -> NDArray[np.float32]:

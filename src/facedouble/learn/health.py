@@ -19,7 +19,7 @@ from .data import Canvases
 from .model import Network, Seen
 
 _FACES = 10
-"""at 0.1 s each on one core, a glance of about a second"""
+"""with finder and descriptor 0.05 s each on one core, a glance of half a second"""
 _SHARE = 0.05
 """of the time that may go into it"""
 _SHOWN_PX = 256
