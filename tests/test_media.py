@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from facedouble.errors import InputError, OutputError
 from facedouble.footage import Clip, Frame, Mastering
-from facedouble.media import open_writer, probe, read, tone
+from facedouble.media import open_writer, probe, read, reader, tone
 from facedouble.media.encoders import HARDWARE, SOFTWARE, choose
-from facedouble.media.reader import reduced
+from facedouble.media.reader import frames_at, reduced
 from facedouble.media.writer import segment_frames
 from facedouble.project import output_errors
 
@@ -158,6 +158,30 @@ def test_any_start_gives_the_frames_of_a_read_from_the_beginning(
             assert (late.index, late.pts) == (frame.index, frame.pts)
             assert np.array_equal(late.pixels, frame.pixels)
     assert list(read(clip, 60)) == [] and list(read(clip, 5, 5)) == []
+    some = [0, 3, 3, 31, 45, 58, 59]
+    for index, frame in zip(some, frames_at(clip, some), strict=True):
+        assert (frame.index, frame.pts) == (index, whole[index].pts)
+        assert np.array_equal(frame.pixels, whole[index].pixels)
+    assert list(frames_at(clip, [])) == []
+
+
+@pytest.mark.parametrize("name", ["groups.mp4", "groups.mkv"])
+def test_some_frames_are_decoded_in_as_few_goes_as_key_frames_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    clip = probe(make(tmp_path / name, [512 * index for index in range(400)], options={"g": "100", "bf": "2"}))
+    decoded: list[int] = []
+    pictures = reader._pictures
+
+    def counted(container: Any, stream: Any) -> Iterator[tuple[Any, int]]:
+        for shown in pictures(container, stream):
+            decoded.append(shown[1])
+            yield shown
+
+    monkeypatch.setattr(reader, "_pictures", counted)
+    assert [frame.index for frame in frames_at(clip, [10, 20, 40, 370, 399])] == [10, 20, 40, 370, 399]
+    assert len(decoded) == len(set(decoded))  # none twice
+    assert len(decoded) < 250, len(decoded)  # and few of those between
 
 
 def test_times_are_those_of_decoding_for_variable_rate_late_start_and_edit_list(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ..find.identity import distance
 from ..find.person import Person, same_in_clip
 from ..find.person import people as people_of
 from ..footage import Clip, spread
-from ..media.reader import frame_at
+from ..media.reader import frames_at
 from ..project import atomic_file, save_json
 
 SHEET, RECORD = "people.png", "people.json"
@@ -58,9 +58,9 @@ def seen_in(
     unnamed = _unnamed(found, np.flatnonzero(~named))
     shown = [row for rows in (*chosen, unnamed) for row in rows]
     seen: dict[int, NDArray[np.uint8]] = {}
-    for index in sorted({int(found.frame[row]) for row in shown}):
-        pixels = to_8_bit(frame_at(clip, index).pixels)
-        for row in (row for row in shown if found.frame[row] == index):
+    for frame in frames_at(clip, sorted({int(found.frame[row]) for row in shown})):
+        pixels = to_8_bit(frame.pixels)
+        for row in (row for row in shown if found.frame[row] == frame.index):
             seen[row] = aligned(pixels, found.points[row], _FACE_PX, 2.0)[0]
     record = {
         "clip": str(clip.path.resolve()),

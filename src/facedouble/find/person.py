@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import FaceError
 from ..faces import SAME_PERSON, Faces
 from ..footage import Clip, spread
-from ..media.reader import frame_at
+from ..media.reader import frames_at
 from .finder import to_8_bit
 from .identity import Identity, distance, mean_embedding
 from .landmarks import Landmarker
@@ -177,8 +177,8 @@ def sampled_identity(clip: Clip) -> NDArray[np.float32]:
     identity = Identity()
     samples: list[NDArray[np.float32]] = []
     with Landmarker(video=False) as landmarker:
-        for index in spread(clip.count, _SAMPLES).tolist():
-            pixels = to_8_bit(frame_at(clip, index).pixels)
+        for frame in frames_at(clip, spread(clip.count, _SAMPLES).tolist()):
+            pixels = to_8_bit(frame.pixels)
             samples += [identity(pixels, points) for points in landmarker(pixels).points]
     if not samples:
         raise FaceError(

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from ..faces import Faces
 from ..find.finder import to_8_bit
-from ..footage import Clip
+from ..footage import Clip, spread
 from ..geometry import FACE_OVAL, box_around
-from ..media.reader import frame_at
+from ..media.reader import frames_at
 from ..project import atomic_file, save_json, save_png, without_nan
 from .measure import Judgement
 from .verdict import GOALS, Goal, lines
 
-_WORST = 3
+_EVEN, _WORST = 6, 3
+"""frames of the contact sheet, and of each measure"""
 _APART_S = 0.5
 _HEAD_PX = 28
 
@@ -38,8 +39,8 @@ def write(
     """
     import jinja2
 
-    even = found.frame[np.linspace(0, len(found.frame) - 1, 6).round().astype(int)].tolist()
-    rows = zip(*([_frame(clip, index) for index in even] for clip in clips.values()), strict=True)
+    even = found.frame[spread(len(found.frame), _EVEN)].tolist()
+    rows = zip(*([to_8_bit(frame.pixels) for frame in frames_at(clip, even)] for clip in clips.values()), strict=True)
     contact, worst = folder / "contact-sheet.png", folder / "worst-frames.png"
     save_png(contact, sheet(rows, list(clips)))
     save_png(worst, _worst_sheet(found, clips, faces))
@@ -64,10 +65,6 @@ def write(
     with atomic_file(folder / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return folder / "report.html", contact
-
-
-def _frame(clip: Clip, index: int) -> Picture:
-    return to_8_bit(frame_at(clip, index).pixels)
 
 
 def sheet(rows: Iterable[Sequence[Picture]], titles: Sequence[str], width_px: int = 360) -> Picture:
@@ -95,19 +92,27 @@ def _label(text: str, width_px: int) -> Picture:
 def _worst_sheet(found: Judgement, clips: dict[str, Clip], faces: Faces, width_px: int = 200) -> Picture:
     """A row for each measure: its worst frames, A beside the swap beside the known answer, cut to the face."""
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    apart = round(_APART_S * float(clips["A"].rate))
+    shown = {
+        goal: worst(found.course[goal.measure], found.frame, goal, apart)
+        for goal in GOALS
+        if goal.measure in found.course
+    }
+    indices = sorted({int(found.frame[place]) for chosen in shown.values() for place in chosen})
+    cut = {
+        (title, frame.index): _cut(to_8_bit(frame.pixels), faces.points[row_of[frame.index]], width_px)
+        for title, clip in clips.items()
+        for frame in frames_at(clip, indices)
+    }
     width = _WORST * len(clips) * width_px
     made = [_label(f"worst frames of each measure: {' | '.join(clips)}", width)]
-    apart = round(_APART_S * float(clips["A"].rate))
-    for goal in GOALS:
-        if goal.measure not in found.course:
-            continue
-        chosen = worst(found.course[goal.measure], found.frame, goal, apart)
+    for goal, chosen in shown.items():
         pictures: list[Picture] = []
         text = []
         for place in chosen:
             index = int(found.frame[place])
             text.append(f"frame {index}: {goal.form.format(found.course[goal.measure][place])}")
-            pictures += [_cut(_frame(clip, index), faces.points[row_of[index]], width_px) for clip in clips.values()]
+            pictures += [cut[title, index] for title in clips]
         if pictures:
             pictures += [np.full_like(pictures[0], 255)] * (_WORST * len(clips) - len(pictures))
             made += [_label(f"{goal.name}   {',   '.join(text)}", width), np.hstack(pictures)]

@@ -6,11 +6,11 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,17 @@ def frame_at(clip: Clip, index: int) -> Frame:
     return next(read(clip, index, index + 1))
 
 
+def frames_at(clip: Clip, indices: Iterable[int]) -> Iterator[Frame]:
+    """The frames of these ascending `indices`, each as often as it is there.
+
+    No picture is decoded twice, and none before the last key frame that leads to the next of them. Raises InputError as
+    `read`.
+    """
+    for run in _runs(clip, list(indices)):
+        for frame in _frames(clip, run[0], run[-1] + 1, frozenset(run)):
+            yield from repeat(frame, run.count(frame.index))
+
+
 def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
     """Yield the frames `start` .. `stop` (half-open; None: to the end) of `clip` in order, upright, with their times.
 
@@ -111,26 +122,51 @@ def read(clip: Clip, start: int = 0, stop: int | None = None) -> Iterator[Frame]
 
     Raises InputError naming the frame where the file is damaged, has lost a frame, or has changed since `probe`.
     """
-    stop = clip.count if stop is None else min(stop, clip.count)
+    return _frames(clip, start, clip.count if stop is None else min(stop, clip.count))
+
+
+def _frames(clip: Clip, start: int, stop: int, wanted: frozenset[int] | None = None) -> Iterator[Frame]:
+    """As `read`; of these the `wanted` ones alone, `start` among them."""
     if start >= stop:
         return
     if clip.is_folder:
-        yield from _read_folder(clip, start, stop)
+        yield from _read_folder(clip, [index for index in range(start, stop) if wanted is None or index in wanted])
         return
-    delivered = start
+    delivered = False
     if start > _REORDER:
         try:
-            for frame in _read_film(clip, start, stop, seek=True):
+            for frame in _read_film(clip, start, stop, wanted, seek=True):
                 yield frame
-                delivered += 1
+                delivered = True
             return
         except InputError:  # some streams cannot be entered at a key frame: open groups of H.264
-            if delivered > start:
+            if delivered:
                 raise
-    yield from _read_film(clip, start, stop, seek=False)
+    yield from _read_film(clip, start, stop, wanted, seek=False)
 
 
-def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]:
+def _runs(clip: Clip, indices: list[int]) -> list[list[int]]:
+    """Ascending `indices` in runs that are best decoded in one go: as far as no key frame could be entered at
+    between."""
+    keys = np.zeros(0, np.int64)
+    if len(indices) > 1 and not clip.is_folder:
+        with _opened(clip.path) as (container, stream):
+            if _is_indexed(container, stream):
+                container.seek(int(clip.pts[indices[-1]]), stream=stream)  # Matroska's index is read only now
+                keys = np.array([entry.timestamp for entry in stream.index_entries if entry.is_keyframe], np.int64)
+                if not len(keys):
+                    return [[index] for index in indices]
+    runs: list[list[int]] = []
+    for index in indices:
+        entered = clip.pts[max(index - _REORDER, 0)]
+        if runs and not ((keys > clip.pts[runs[-1][-1]]) & (keys <= entered)).any():
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs
+
+
+def _read_film(clip: Clip, start: int, stop: int, wanted: frozenset[int] | None, seek: bool) -> Iterator[Frame]:
     """Frames decoded from the clip's start, or from the last key frame that is surely before `start`."""
     scaler, turner, reducer = VideoReformatter(), VideoReformatter(), VideoReformatter()
     filmed = clip.filmed or clip.size
@@ -147,6 +183,9 @@ def _read_film(clip: Clip, start: int, stop: int, seek: bool) -> Iterator[Frame]
                     raise _Damaged("a picture out of order")
                 if time > clip.pts[index]:
                     raise _Damaged("a picture is missing")
+                if wanted is not None and index not in wanted:
+                    index += 1
+                    continue
                 upright = turned(picture, clip.rotation, turner)
                 if (upright.width, upright.height) != filmed:
                     raise InputError(
@@ -358,12 +397,12 @@ def _probe_folder(folder: Path, sizes_may_differ: bool) -> Clip:
     )
 
 
-def _read_folder(clip: Clip, start: int, stop: int) -> Iterator[Frame]:
+def _read_folder(clip: Clip, indices: Iterable[int]) -> Iterator[Frame]:
     scaler, reducer = VideoReformatter(), VideoReformatter()
     files, filmed = picture_files(clip.path), clip.filmed or clip.size
     if len(files) != clip.count:
         raise InputError(f"{clip.path}: held {clip.count} pictures, now {len(files)}. Leave it alone during the work.")
-    for index in range(start, stop):
+    for index in indices:
         picture = _picture(files[index], files[index].read_bytes())
         if not clip.sizes_differ and (picture.width, picture.height) != filmed:
             raise InputError(f"{files[index]}: has changed its size. Leave the folder alone during the work.")

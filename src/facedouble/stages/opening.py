@@ -21,7 +21,7 @@ from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
 from ..learn.specialists import Routed
-from ..media.reader import frame_at
+from ..media.reader import frames_at
 from ..provenance import certificate, consent
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
@@ -73,8 +73,9 @@ class Opened:
     def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe, marker: Marker) -> Swapper:
         """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
         acting, some = faces.acting(), spread(len(faces), _LOOKED_AT)
-        frames = ((frame_at(clip, int(faces.frame[row])), faces.points[row], acting[row]) for row in some)
-        return self.swapper(recipe, marker, frames)
+        frames = frames_at(clip, faces.frame[some].tolist())
+        seen = ((frame, faces.points[row], acting[row]) for frame, row in zip(frames, some, strict=True))
+        return self.swapper(recipe, marker, seen)
 
     def unlearned(self, recipe: ConvertRecipe) -> Iterator[Note]:
         """What is to be said of what the model lacks and the recipe asks for."""

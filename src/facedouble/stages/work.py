@@ -17,7 +17,7 @@ from ..find.finder import to_8_bit
 from ..find.identity import Identity, mean_embedding
 from ..find.landmarks import Landmarker
 from ..footage import Clip
-from ..media.reader import picture_files, probe, read
+from ..media.reader import frames_at, picture_files, probe, read
 from ..project import output_errors, save_json
 from ..provenance import content
 from ..provenance.content import ContentCheck
@@ -37,9 +37,8 @@ def work_folder(work: Path, stamp: dict[str, Any]) -> Iterator[Note]:
 
 
 def refuse_explicit(check: ContentCheck, clip: Clip, name: str) -> None:
-    numbers = content.sampled(clip.count)
-    pictures = ((number, to_8_bit(frame.pixels)) for number in numbers for frame in read(clip, number, number + 1))
-    check.refuse_explicit(pictures, name)
+    frames = frames_at(clip, content.sampled(clip.count))
+    check.refuse_explicit(((frame.index, to_8_bit(frame.pixels)) for frame in frames), name)
 
 
 def identity_in(example: Path) -> NDArray[np.float32]:
