@@ -20,6 +20,7 @@ from facedouble.faces import Faces
 from facedouble.learn import occlusion
 from facedouble.learn.occlusion import Occlusion
 from facedouble.recipes import ExtractRecipe, Until
+from facedouble.stages import matching
 from support import CPU, SAMPLE, SMALL, consent_of, part_of, pictures, run, write_clip
 
 SHORT = 40
@@ -36,8 +37,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def briefly() -> Iterator[None]:
-    """What stands before a face takes half a minute to learn, and each training from the command line begins with it;
-    no test looks at how well that was learned."""
+    """What takes seconds each time and has its own tests: what stands before a face is learned in two steps, which no
+    test looks at the quality of; the pair is not looked at before training, unless `advice` is asked for; and few
+    frames are checked for explicit footage."""
     learn = occlusion.learn
 
     def learn_briefly(network: Occlusion, faces: Any, steps: int, *others: Any) -> Iterator[int]:
@@ -45,6 +47,8 @@ def briefly() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(occlusion, "learn", learn_briefly)
+        patch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
+        patch.setattr("facedouble.provenance.content.SAMPLES", 3)
         yield
 
 
@@ -81,9 +85,9 @@ def sets(faces_a: FaceSet, faces_b: FaceSet) -> dict[str, FaceSet]:
 
 
 @pytest.fixture
-def no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look at the pair before training takes seconds, and has its own tests."""
-    monkeypatch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
+def advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training looks at the pair before."""
+    monkeypatch.setattr("facedouble.stages.training.advise", matching.advise)
 
 
 @pytest.fixture(scope="session")

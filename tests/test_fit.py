@@ -24,8 +24,6 @@ from facedouble.learn.model import Network, Seen
 from facedouble.recipes import Until
 from support import CPU, SMALL, run, step_of_a_second
 
-pytestmark = pytest.mark.usefixtures("no_advice")
-
 PLACE = torch.device("cpu")
 MANY = {"a": 500, "b": 500}
 

@@ -119,7 +119,6 @@ def test_a_curve_in_a_line_of_text() -> None:
     assert sparkline([3.0]) == "▁" and sparkline([]) == ""
 
 
-@pytest.mark.usefixtures("no_advice")
 def test_training_ends_at_a_plateau_and_draws_its_curve(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     from dataclasses import replace
 
@@ -162,7 +161,6 @@ print([(event.step, event.value) for event in read.Scalars("loss")], [image.step
     assert done.stdout.splitlines()[-1] == "[(5, 0.25)] [5]"
 
 
-@pytest.mark.usefixtures("no_advice")
 def test_a_score_is_told_as_metrics_of_its_step(sets: dict[str, FaceSet], tmp_path: Path) -> None:
     events, _ = run(stages.train(sets, tmp_path / "m", SMALL, Until(steps=2), CPU, lambda: False))
     metrics = {event.name: event for event in events if isinstance(event, Metric)}

@@ -222,7 +222,7 @@ def test_frames_dropped_and_doubled_are_caught(short_a: Path, faces_a: FaceSet, 
     stuttering = write_clip(tmp_path / "stuttering.mp4", [taken[n - (n % 4 == 3)] for n in range(len(taken))])
     found = judged(short_a, stuttering, faces_a.faces, means)
     verdicts = {goal.measure: goal.verdict(getattr(found, goal.measure)) for goal in verdict.GOALS}
-    assert verdicts["jitter"] == "bad"
+    assert found.jitter > 1.25  # what is good ends at 1.1
     assert verdicts["pose_error"] == verdicts["place_error"] == "good"
 
 

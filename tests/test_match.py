@@ -453,6 +453,7 @@ def test_the_command(
     assert "train with: --preset compact" in said
 
 
+@pytest.mark.usefixtures("advice")
 def test_it_speaks_before_training_and_never_stops_it(
     faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,7 +465,9 @@ def test_it_speaks_before_training_and_never_stops_it(
     (said,) = train(tmp_path / "model", 1)
     assert said.startswith("this pair: ")
     assert "distinct faces in the smaller set" in said
-    assert str(tmp_path / "model" / "match" / "report.html") in said
+    page = tmp_path / "model" / "match" / "report.html"
+    assert str(page) in said
+    assert "<script" not in page.read_text()
     assert train(tmp_path / "model", 2) == []  # going on: it was said
 
     def broken(*_: object) -> None:

@@ -19,8 +19,6 @@ from facedouble.learn import checkpoint, data, rate
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, command, run
 
-pytestmark = pytest.mark.usefixtures("no_advice")
-
 
 def trained(sets: dict[str, FaceSet], model: Path, steps: int, recipe: TrainRecipe, find: bool) -> list[str]:
     """What was said meanwhile."""

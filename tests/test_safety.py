@@ -26,8 +26,6 @@ from facedouble.learn.score import Judge, Score
 from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, run, step_of_a_second
 
-pytestmark = pytest.mark.usefixtures("no_advice")
-
 PLACE = torch.device("cpu")
 
 

@@ -407,5 +407,4 @@ def test_a_conversion_with_other_settings_starts_over(model: Path, short_a: Path
 
 def test_a_model_holds_no_code(model: Path) -> None:
     kinds = {path.suffix for path in model.rglob("*") if path.is_file()}
-    assert kinds <= {".safetensors", ".json", ".toml", ".png", ".html"}
-    assert "<script" not in (model / "match" / "report.html").read_text()
+    assert kinds <= {".safetensors", ".json", ".toml", ".png"}
