@@ -220,6 +220,7 @@ def training(sets: dict[str, FaceSet], tmp_path: Path) -> Iterator[tuple[Path, l
     checkpoint."""
     model = tmp_path / "m"
     first = trained(sets, model, 1, replace(SMALL, save_every_s=0.5)).step
+    (model / "match").mkdir()  # the pair was looked at
     line = command("train", sets["a"].path, sets["b"].path, "-o", model, "--save-every", "0.5", "--device", "cpu")
     process = subprocess.Popen([*line, "--steps", "100000"], stderr=subprocess.PIPE, text=True)
     end = time.monotonic() + 100
