@@ -9,6 +9,7 @@
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
     benchmarks/run fit [--minutes N]   what grain, skin detail, sharpening, mouth and eyes do to a swap
     benchmarks/run focus [--minutes N] a swap of blurred clips against the swap of the sharp ones, blurred
+    benchmarks/run ceiling             what B's own pictures would score in A's frames
     benchmarks/run mixing [--minutes N] ways to match colour and to blend, on the sample, the suite and the women
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
@@ -378,6 +379,24 @@ def focus(options: argparse.Namespace, work: Path) -> None:
         table(("the clip is", "face as sharp as ever, dB", "as soft as the plate, dB"),
               [(name, f"{sharp:.1f}", f"{soft:.1f}") for name, (sharp, soft) in found.items()])  # fmt: skip
         record(f"focus-{pair}", found)
+
+
+def ceiling(options: argparse.Namespace, work: Path) -> None:
+    """What a swap could score at best, by the judge's measures."""
+    from ceiling import judged
+
+    for pair, a, b, folder in at_hand(options.pair):
+        sets = {side: faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))}
+        model = work / pair
+        command("train", *sets.values(), "-o", model, "--preset", "standard", "--steps", 2)
+        (work / f"{pair}-made").mkdir()
+        found = {
+            f"bent {far:.0%} of the way": judged(folder / a, sets, model, far, work / f"{pair}-made")
+            for far in (0.0, 0.5, 1.0)
+        }
+        print(f"\n{pair}: B's own pictures\n")
+        table(("measure", *found), [(name, *(f"{one[name]:.3g}" for one in found.values())) for name in CEILING])
+        record(f"ceiling-{pair}", found)
 
 
 def seen(target: Path, swapped: Path, source: str) -> dict[str, Any]:
@@ -840,6 +859,10 @@ STAGES = ("extract", "convert", "judge")
 MANY = 20_000
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psnr")
+CEILING = (
+    "nearer_to_b", "identity_to_b", "identity_to_a", "pose_error", "expression", "expression_error", "gaze_error",
+    "mouth_error", "jitter", "flicker", "seam", "sharpness", "sharpness_in_place", "skin_difference", "background_psnr",
+)  # fmt: skip
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
     "plan": plan,
@@ -850,6 +873,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "suite": suite,
     "fit": fit,
     "focus": focus,
+    "ceiling": ceiling,
     "answers": answers,
     "mixing": mixing,
     "occlusion": hand,
