@@ -21,7 +21,7 @@ CUT = 0.02
 """change of the whole picture under which there is no cut"""
 # A second look is dear (about 40 ms at 640 px), so it is taken where faces went missing, and now and then.
 _LOOK_EVERY = 20
-# An identity takes 75 ms and holds up the other threads; whoever appears is identified at once, then now and then.
+# An identity takes 25 ms and holds up the other threads; whoever appears is identified at once, then now and then.
 _IDENTITY_EVERY = 30
 
 
