@@ -48,7 +48,7 @@ def briefly() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(occlusion, "learn", learn_briefly)
         patch.setattr("facedouble.stages.training.advise", lambda *_: iter(()))
-        patch.setattr("facedouble.provenance.content.SAMPLES", 3)
+        patch.setattr("facedouble.provenance.content.sampled", lambda count: sorted({0, count // 2, count - 1}))
         yield
 
 

@@ -82,13 +82,15 @@ def test_those_who_were_seen_too_shortly_are_shown_too(on_stage: Faces, tmp_path
     roll = seen_in(probe(STAGE), on_stage, person, None, how, 0.6)
     write(tmp_path, [roll], 0.6)
     assert len(mine) == person.faces
-    assert roll.record["never_identified"] == {"faces": 2, "tracks": 2}
+    few = roll.record["never_identified"]["faces"]  # one or two, by how a processor rounds
+    assert roll.record["never_identified"] == {"faces": few, "tracks": few} and few in (1, 2)
     with Image.open(tmp_path / "people.png") as sheet:
         rows = np.asarray(sheet)[60:]
     assert len(rows) == 4 * 100
     assert rows[350, 2, 0] > rows[350, 2, 1]  # red: dropped
-    assert all(rows[305:390, left : left + 90].std() > 5 for left in (255, 355))
-    assert (rows[305:390, 455:] == 255).all()
+    end = 255 + 100 * few
+    assert all(rows[305:390, left : left + 90].std() > 5 for left in range(255, end, 100))
+    assert (rows[305:390, end:] == 255).all()
 
 
 # --- folders of pictures --------------------------------------------------------------------------------------------
