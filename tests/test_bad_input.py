@@ -299,7 +299,9 @@ def test_a_full_disk(
     assert all(faces.read_crop(row).shape == (128, 128, 3) for row in range(40))
 
 
-@pytest.mark.parametrize("size", ["100k", "800k"], ids=["while encoding", "while signing"])
+@pytest.mark.parametrize(
+    "size", ["100k", pytest.param("800k", marks=pytest.mark.slow)], ids=["while encoding", "while signing"]
+)
 def test_a_full_disk_while_converting(
     fails: Fails, mounted: Callable[..., Path], short_a: Path, model: Path, size: str
 ) -> None:

@@ -167,6 +167,7 @@ def test_who_may_not_be_given(
     give.check(twice, [3, 4], good)
 
 
+@pytest.mark.slow  # a nudge, killed likewise, is by default
 def test_giving_killed_at_any_point_loses_and_doubles_nobody(
     pair: tuple[FaceSet, FaceSet], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

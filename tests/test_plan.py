@@ -28,7 +28,9 @@ from support import CPU, SMALL, command, run
 PLACE = torch.device("cpu")
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] if name == "studio" else []) for name in PRESETS]
+)
 def test_every_preset_makes_a_step(preset: str, faces_a: FaceSet, faces_b: FaceSet) -> None:
     recipe = TrainRecipe.of(preset, batch=1)
     faces = {side: data.load(faces, SMALL) for side, faces in (("a", faces_a), ("b", faces_b))}
@@ -121,6 +123,7 @@ def test_a_large_set_is_probed_by_a_part_of_it(
     assert len(faces_a.rows_with_crops()) == 40  # the set itself is as it was
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_command_prints_it(faces_a: FaceSet, faces_b: FaceSet, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--size", 32, "--widths", "16,24,32", "--latent", 64, "--batch", 4, "--device", "cpu"]

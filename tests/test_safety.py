@@ -60,7 +60,7 @@ def spoilt(patch: pytest.MonkeyPatch, steps: set[int] | range) -> None:
     )
 
 
-@pytest.mark.parametrize("begun", [0, 10])
+@pytest.mark.parametrize("begun", [pytest.param(0, marks=pytest.mark.slow), 10])
 def test_a_loss_that_is_no_number_is_gone_back_from(
     sets: dict[str, FaceSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: int
 ) -> None:

@@ -305,7 +305,9 @@ def test_the_label_is_small_inside_and_legible(size: tuple[int, int]) -> None:
     assert deep.dtype == np.uint16 and deep.max() > 58000
 
 
-@pytest.mark.parametrize(("when", "labelled"), [("none", 0), ("start", 4), ("whole", 40)])
+@pytest.mark.parametrize(
+    ("when", "labelled"), [pytest.param("none", 0, marks=pytest.mark.slow), ("start", 4), ("whole", 40)]
+)
 def test_the_label_stays_as_long_as_asked(
     short_a: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, labelled: int
 ) -> None:
@@ -363,7 +365,7 @@ def killed(command: list[str], there: Path) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("name", ["out.mp4", "out"])
+@pytest.mark.parametrize("name", ["out.mp4", pytest.param("out", marks=pytest.mark.slow)])
 def test_a_killed_conversion_goes_on_and_ends_as_if_never_killed(
     model: Path, short_a: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
