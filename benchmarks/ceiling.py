@@ -4,7 +4,7 @@ ceiling`."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,9 @@ class Own:
     the rest of the way to A's landmarks."""
 
     def __init__(self, b: data.Canvases, far: float) -> None:
+        side = b.pixels.shape[-1]
         self._b, self._far = b, far
+        self._own = ((b.points - (side - 1) / 2) * 2 / side).astype(np.float32)
 
     def __call__(
         self,
@@ -45,8 +47,7 @@ class Own:
         points_b = carried(points, acting, network.shape_offset.cpu().numpy(), square_px)
         # Crop and canvas have one middle and one scale.
         theirs = ((points_b - (crop.shape[0] - 1) / 2) * 2 / side)[None].astype(np.float32)
-        own = ((b.points - (side - 1) / 2) * 2 / side).astype(np.float32)
-        bend = Bend(own, theirs, b.acting, torch.from_numpy(acting)[None], 2 / side * b.square_px, 1.0)
+        bend = Bend(self._own, theirs, b.acting, torch.from_numpy(acting)[None], 2 / side * b.square_px, 1.0)
         row = bend._nearest[0, :1]
         goal = torch.lerp(bend._own[row], bend._theirs[:1], self._far)
         straight = data.grid(torch.eye(2)[None], torch.zeros(1, 2), b)
@@ -57,17 +58,11 @@ class Own:
 def judged(clip: Path, sets: Mapping[str, Path], model: Path, far: float, work: Path) -> dict[str, Any]:
     """The measures of `clip` with B's own pictures on A's face, at the size that `model` draws; nothing else of it is
     used but what carries A's landmarks into B's shape."""
+    from measure import ended
+
     recipe = checkpoint.read_model(model).recipe
     b = data.load_both({side: FaceSet.load(sets[side]) for side in SIDES}, recipe)["b"]
     device = choose("cpu")
     with patch("facedouble.swap.face.predict", Own(b, far)):
-        made = _end(convert(clip, model, work / f"bent-{far:g}.mp4", ConvertRecipe(), device, device.threads))
-    return asdict(_end(judge_conversion(made, model, work / f"judged-{far:g}", None, device.threads)))
-
-
-def _end(stage: Generator[Any, None, Any]) -> Any:
-    while True:
-        try:
-            next(stage)
-        except StopIteration as ended:
-            return ended.value
+        made = ended(convert(clip, model, work / f"bent-{far:g}.mp4", ConvertRecipe(), device, device.threads))
+    return asdict(ended(judge_conversion(made, model, work / f"judged-{far:g}", None, device.threads)))

@@ -385,17 +385,18 @@ def ceiling(options: argparse.Namespace, work: Path) -> None:
     """What a swap could score at best, by the judge's measures."""
     from ceiling import judged
 
+    from facedouble.judge.verdict import GOALS
+
+    measures = ("identity_to_a", *(goal.measure for goal in GOALS))
     for pair, a, b, folder in at_hand(options.pair):
         sets = {side: faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))}
         model = work / pair
         command("train", *sets.values(), "-o", model, "--preset", "standard", "--steps", 2)
-        (work / f"{pair}-made").mkdir()
-        found = {
-            f"bent {far:.0%} of the way": judged(folder / a, sets, model, far, work / f"{pair}-made")
-            for far in (0.0, 0.5, 1.0)
-        }
+        made = work / f"{pair}-made"
+        made.mkdir(exist_ok=True)
+        found = {f"bent {far:.0%} of the way": judged(folder / a, sets, model, far, made) for far in (0.0, 0.5, 1.0)}
         print(f"\n{pair}: B's own pictures\n")
-        table(("measure", *found), [(name, *(f"{one[name]:.3g}" for one in found.values())) for name in CEILING])
+        table(("measure", *found), [(name, *(f"{one[name]:.3g}" for one in found.values())) for name in measures])
         record(f"ceiling-{pair}", found)
 
 
@@ -859,10 +860,6 @@ STAGES = ("extract", "convert", "judge")
 MANY = 20_000
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psnr")
-CEILING = (
-    "nearer_to_b", "identity_to_b", "identity_to_a", "pose_error", "expression", "expression_error", "gaze_error",
-    "mouth_error", "jitter", "flicker", "seam", "sharpness", "sharpness_in_place", "skin_difference", "background_psnr",
-)  # fmt: skip
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
     "plan": plan,

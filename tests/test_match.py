@@ -468,6 +468,7 @@ def test_it_speaks_before_training_and_never_stops_it(
     page = tmp_path / "model" / "match" / "report.html"
     assert str(page) in said
     assert "<script" not in page.read_text()
+    assert {path.suffix for path in page.parent.rglob("*") if path.is_file()} <= {".json", ".png", ".html"}  # no code
     assert train(tmp_path / "model", 2) == []  # going on: it was said
 
     def broken(*_: object) -> None:

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..faces import IDENTITY
+
 SIDE_PX = 150
 _MEAN_RGB = (122.782, 117.001, 104.298)
 _LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """channels, blocks, and whether the first of them halves the size"""
-NUMBERS = 128
 
 
 class Descriptor(nn.Module):
@@ -39,7 +40,7 @@ class Descriptor(nn.Module):
                 blocks.append(_Block(width, wider, halved and number == 0))
                 width = wider
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Linear(width, NUMBERS, bias=False)
+        self.last = nn.Linear(width, IDENTITY, bias=False)
 
     @classmethod
     def load(cls, file: Path) -> Descriptor:
@@ -47,13 +48,13 @@ class Descriptor(nn.Module):
         network, parts = cls(), _parts(file.read_bytes())
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
-                kernel, shift = _split(next(parts), layer.weight.shape)
+                kernel, shift = np.split(next(parts), [layer.weight.numel()])
                 gain, offset = np.split(next(parts), 2)
                 # What follows each convolution is a gain and an offset of each channel, which it may as well do.
-                _set(layer.weight, kernel * gain[:, None, None, None])
+                _set(layer.weight, kernel.reshape(layer.weight.shape) * gain[:, None, None, None])
                 if layer.bias is not None:
                     _set(layer.bias, shift * gain + offset)
-        _set(network.last.weight, next(parts).reshape(network.last.in_features, NUMBERS).T)
+        _set(network.last.weight, next(parts).reshape(network.last.in_features, IDENTITY).T)
         return network.eval().requires_grad_(False)
 
     def forward(self, chips: Tensor) -> Tensor:
@@ -115,11 +116,6 @@ def _integer(content: bytes, at: int) -> tuple[int, int]:
     """A number and where it ends."""
     end = at + 1 + content[at]
     return int.from_bytes(content[at + 1 : end], "little"), end
-
-
-def _split(numbers: NDArray[np.float32], shape: torch.Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A convolution's kernels, of `shape`, and its offsets."""
-    return numbers[: shape.numel()].reshape(shape), numbers[shape.numel() :]
 
 
 def _set(weight: Tensor, values: NDArray[np.float32]) -> None:
