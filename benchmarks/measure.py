@@ -10,6 +10,7 @@
     benchmarks/run fit [--minutes N]   what grain, skin detail, sharpening, mouth and eyes do to a swap
     benchmarks/run focus [--minutes N] a swap of blurred clips against the swap of the sharp ones, blurred
     benchmarks/run ceiling             what B's own pictures would score in A's frames
+    benchmarks/run shape               landmarks carried into B's shape against those of the suite's known answers
     benchmarks/run mixing [--minutes N] ways to match colour and to blend, on the sample, the suite and the women
     benchmarks/run answers             the suite's known answers, judged as if they were swaps
     benchmarks/run occlusion           how well a hand before a face is found, and what that costs
@@ -379,6 +380,24 @@ def focus(options: argparse.Namespace, work: Path) -> None:
         table(("the clip is", "face as sharp as ever, dB", "as soft as the plate, dB"),
               [(name, f"{sharp:.1f}", f"{soft:.1f}") for name, (sharp, soft) in found.items()])  # fmt: skip
         record(f"focus-{pair}", found)
+
+
+def shape(_: argparse.Namespace, work: Path) -> None:
+    """What learn.shape makes of A's landmarks, against the known answer's."""
+    from shape import away, offset_of
+
+    from facedouble.curate.faceset import FaceSet
+
+    def of(clip: Path) -> Any:
+        return FaceSet.load(faces(clip, work / clip.stem)).faces
+
+    offset, found = offset_of([of(SAMPLE / name) for _, name in PAIRS["sample"][:2]]), {}
+    for name in ("easy", "hard-light", "hard-pose"):
+        found[name] = away(offset, *(of(SUITE / f"{name}-{what}.mp4") for what in ("target", "truth")))
+    table(("faces", "A's own landmarks, % of a face square off", "carried"),
+          [(f"{name}, {which}", f"{own:.2f}", f"{carried:.2f}")
+           for name, one in found.items() for which, (own, carried) in one.items()])  # fmt: skip
+    record("shape", found)
 
 
 def ceiling(options: argparse.Namespace, work: Path) -> None:
@@ -871,6 +890,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "fit": fit,
     "focus": focus,
     "ceiling": ceiling,
+    "shape": shape,
     "answers": answers,
     "mixing": mixing,
     "occlusion": hand,

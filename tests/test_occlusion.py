@@ -101,6 +101,19 @@ def test_it_is_learned_in_what_the_machine_does_best(
     assert seen == [computed]
 
 
+def test_what_looks_like_a_real_hand_is_believed_but_not_beside_a_made_up_one() -> None:
+    """Nobody marked the hands of a face set; but skin between two made-up fingers is known to be none."""
+    truth, face = torch.zeros(1, 1, 128, 128), torch.ones(1, 1, 128, 128)
+    truth[..., 40:90, 20:30] = 1
+    answer = torch.full_like(truth, -4)
+    answer[..., 40:90, 32:36] = answer[..., 40:90, 100:110] = 4
+    answer.requires_grad_()
+    occlusion._loss(answer, truth, face, trusted=True).backward()
+    assert answer.grad is not None
+    assert (answer.grad[..., 40:90, 32:36] > 0).all()
+    assert (answer.grad[..., 40:90, 100:110] == 0).all()
+
+
 def test_training_learns_it_once(faces_a: FaceSet, faces_b: FaceSet, tmp_path: Path) -> None:
     recipe = replace(SMALL, occlusion_steps=2)
     for steps in (1, 2):

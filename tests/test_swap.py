@@ -65,7 +65,7 @@ def test_colour_moves_skin_alone() -> None:
     np.testing.assert_allclose(matched[:, :20].mean((0, 1)), plate[:, :20].mean((0, 1)), atol=0.01)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted([*METHODS, "light"]))
 def test_every_colour_method_moves_skin_to_the_plate_and_nothing_else(method: str) -> None:
     rng = np.random.default_rng(3)
     grain = 0.03 * rng.random((60, 80, 3))

@@ -33,6 +33,14 @@ TEMPLATE = np.array(
     ]
 )  # fmt: skip
 
+# How far they stand out to the viewer, in face squares: MediaPipe's canonical face mesh.
+TEMPLATE_DEPTH = np.array(
+    [
+        0.0325, 0.0801, 0.0325, 0.0801, 0.2004, 0.2454, 0.2884, 0.3257, 0.2674, 0.2008, 0.2008, -0.3892, -0.3892,
+        -0.4242, -0.4242, -0.4239, -0.4239, 0.1390, 0.1222, 0.1222, 0.0777, 0.0777, -0.0093, -0.0093,
+    ]
+)  # fmt: skip
+
 FACE_OVAL = np.array(
     [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
     136,
@@ -137,6 +145,26 @@ def turned_pose(angles: Array, clockwise: float) -> Array:
     cosine, sine = np.cos(clockwise), np.sin(clockwise)
     picture = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
     return pose_angles(picture @ sideways @ upwards @ tilted)
+
+
+def turned_and_aligned(angles: Array) -> Array:
+    """(..., 2, 3): the linear part of what shows a head, turned by yaw and pitch `angles` (..., 2), in the face square.
+
+    The head's points are in face squares, x right, y down, z to the viewer, as it looks straight ahead; there the map
+    only leaves out z. A head that turns away looks narrower, and is enlarged again by alignment.
+    """
+    (sin_yaw, sin_pitch), (cos_yaw, cos_pitch) = (np.moveaxis(part, -1, 0) for part in (np.sin(angles), np.cos(angles)))
+    right = np.stack([cos_yaw, sin_yaw * sin_pitch, sin_yaw * cos_pitch], -1)
+    down = np.stack([np.zeros_like(cos_pitch), cos_pitch, -sin_pitch], -1)
+    turned = np.stack([right, down], -2)
+    head, wanted = np.column_stack([TEMPLATE, TEMPLATE_DEPTH]), TEMPLATE - TEMPLATE.mean(0)
+    seen = (head - head.mean(0)) @ np.swapaxes(turned, -1, -2)
+    # As `similarity` does, of many at once.
+    power = (seen**2).sum((-1, -2))
+    cosine = (seen * wanted).sum((-1, -2)) / power
+    sine = (seen[..., 0] * wanted[:, 1] - seen[..., 1] * wanted[:, 0]).sum(-1) / power
+    aligned = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+    return np.asarray(aligned @ turned)
 
 
 def box_around(points: Array) -> Array:

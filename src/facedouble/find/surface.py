@@ -93,14 +93,13 @@ def _drawn(corners: NDArray[Any], names: NDArray[Any], size: tuple[int, int]) ->
 
 def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
     """(t, 2, 3): what takes each triangle (t, 3, 2) to its goal; where it has no area, to its goal's first corner."""
-    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], 2).astype(np.float64)
-    wanted = np.stack([goals[:, 1] - goals[:, 0], goals[:, 2] - goals[:, 0]], 2)
-    flat = np.abs(np.linalg.det(edges)) < 1e-6
-    edges[flat] = np.eye(2)
-    linear = wanted @ np.linalg.inv(edges)
-    linear[flat] = 0
-    shift = goals[:, 0] - (linear @ corners[:, 0, :, None])[..., 0]
-    return np.concatenate([linear, shift[..., None]], 2).astype(np.float32)
+    (right, down), (right_2, down_2) = (np.asarray(corners[:, k] - corners[:, 0], np.float64).T for k in (1, 2))
+    area = right * down_2 - right_2 * down
+    part = np.where(np.abs(area) < 1e-6, 0, 1 / np.where(area == 0, 1, area))
+    along, along_2 = ((goals[:, k] - goals[:, 0]).T for k in (1, 2))
+    x, y = part * (along * down_2 - along_2 * down), part * (along_2 * right - along * right_2)
+    shift = goals[:, 0].T - x * corners[:, 0, 0] - y * corners[:, 0, 1]
+    return np.stack([x, y, shift], -1).swapaxes(0, 1).astype(np.float32)
 
 
 def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
-from .shape import rest, shape_offset
+from .shape import from_angles, rest, shape_offset
 from .together import ALONE, Together
 
 SIDES = ("a", "b")
@@ -58,7 +58,8 @@ class Network(nn.Module):
         self.reader = DrawingReader(recipe) if recipe.shared_code else None
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
         # What carries A's landmarks into B's shape, see learn.shape; kept with the weights, as converting needs it.
-        self.register_buffer("shape_offset", torch.zeros(3, LANDMARKS, 2))
+        self.register_buffer("shape_offset", torch.zeros(LANDMARKS, 3))
+        self.register_load_state_dict_pre_hook(_in_depth)  # type: ignore[no-untyped-call]
 
     def meet(self, points: dict[str, NDArray[np.float32]], acting: dict[str, NDArray[np.float32]]) -> None:
         """Take both people's measures, see learn.shape: `points` aligned, in face squares, and `acting`."""
@@ -87,6 +88,12 @@ class Network(nn.Module):
             code, hints = self.share(code, seen, of), self.reader(seen.drawing)
         result: Tensor = self.decoders[by](code, hints)
         return result
+
+
+def _in_depth(network: nn.Module, weights: dict[str, Tensor], *_: object) -> None:
+    """Models of earlier versions knew shapes by angle."""
+    if (offset := weights.get("shape_offset")) is not None and offset.shape == (3, LANDMARKS, 2):
+        weights["shape_offset"] = from_angles(offset)
 
 
 class SharedCode(nn.Module):

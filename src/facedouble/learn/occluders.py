@@ -90,31 +90,31 @@ _KINDS = ((_hand, 0.45), (_arm, 0.12), (_strands, 0.15), (_object, 0.20), (_micr
 
 def _fingers_up(rng: np.random.Generator) -> list[Capsule]:
     """A hand from below: fingers, palm, thumb and wrist, spread or closed, straight or curled."""
-    unit = SIDE_PX / 10
-    centre, width = np.array([5 * unit, 6.3 * unit], np.float32), unit * rng.uniform(1.1, 1.5)
-    spread, curl, closed = rng.uniform(0.02, 0.28), rng.uniform(-0.25, 0.25), rng.random() < 0.25
+    unit = SIDE_PX / 8
+    centre, width = np.array([4 * unit, 4.6 * unit], np.float32), unit * rng.uniform(1.1, 1.5)
+    spread, curl, closed = rng.uniform(0.0, 0.42), rng.uniform(-0.25, 0.25), rng.random() < 0.25
     capsules: list[Capsule] = []
     for finger in range(4):
         aside = finger - 1.5
         knuckle = centre + np.array([aside * width * 0.62, -width * 0.9 + abs(aside) * 0.12 * unit], np.float32)
         shown = rng.uniform(0.3, 0.6) if closed else rng.uniform(0.4, 1) if rng.random() < 0.2 else 1.0
-        length, radius = unit * _FINGERS[finger] * rng.uniform(0.85, 1.1) * shown, width * 0.3 * rng.uniform(0.9, 1.1)
+        length, radius = unit * _FINGERS[finger] * rng.uniform(0.85, 1.1) * shown, width * 0.26 * rng.uniform(0.9, 1.1)
         place, angle = knuckle, aside * spread + rng.normal(0, 0.06)
         for bone, share in enumerate((0.48, 0.3, 0.22)):
             end = place + _upwards(length * share, angle)
             capsules.append((place, end, radius * (1 - 0.08 * bone), radius * (1 - 0.08 * (bone + 1))))
             place, angle = end, angle + curl * rng.uniform(0, 1)
-        palm = centre + np.array([aside * width * 0.45, width * 0.6], np.float32)
-        capsules.append((palm, knuckle, width * 0.42, radius * 1.1))
+        palm = centre + np.array([aside * width * 0.42, width * 1.1], np.float32)
+        capsules.append((palm, knuckle, width * 0.42, radius * 1.15))
     side = rng.choice([-1, 1])
-    place, angle = centre + np.array([side * width * 0.8, width * 0.5], np.float32), side * rng.uniform(0.3, 1.1)
-    for length in (1.2, 0.9):
+    place, angle = centre + np.array([side * width * 0.7, width * 0.9], np.float32), side * rng.uniform(0.3, 1.1)
+    for length in (1.4, 1.0):
         end = place + _upwards(unit * length, angle)
-        capsules.append((place, end, width * 0.36, width * 0.3))
+        capsules.append((place, end, width * 0.36, width * 0.29))
         place, angle = end, angle - side * rng.uniform(0, 0.4)
-    wrist = centre + np.array([0, width * 0.7], np.float32)
+    wrist = centre + np.array([0, width * 1.3], np.float32)
     arm = centre + np.array([rng.uniform(-1, 1) * unit, 6 * unit], np.float32)
-    return [*capsules, (wrist, arm, width * 0.85, width * 0.75)]
+    return [*capsules, (wrist, arm, width * 0.78, width * 0.8)]
 
 
 def _upwards(length: float, angle: float) -> Vector:
@@ -135,8 +135,9 @@ def _height(capsules: list[Capsule]) -> Picture:
 
 
 def _skin_of(height: Picture, rng: np.random.Generator, skins: NDArray[Any]) -> tuple[Picture, Picture]:
-    tone = skins[rng.integers(len(skins))] * np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.05, 3))
-    colour = tone * _lit(height, rng, rng.uniform(0.2, 0.8))[..., None]
+    off = rng.choice([0.3, 1.0])
+    tone = skins[rng.integers(len(skins))] * np.exp(off * rng.normal(0, 0.18)) * np.exp(off * rng.normal(0, 0.05, 3))
+    colour = tone * _lit(height, rng, rng.uniform(0.1, 0.8))[..., None]
     colour = colour * np.exp(0.04 * _noise(rng, 12) + 0.03 * _noise(rng, 3))[..., None]
     colour[..., 0] *= 1 + 0.05 * _noise(rng, 24)
     return colour, (height > 0).astype(np.float32)
@@ -157,7 +158,7 @@ def _lit(height: Picture, rng: np.random.Generator, strength: float) -> Picture:
     """Lambert's shading of a height field by one lamp, `strength` of it; the rest is light from everywhere."""
     import cv2
 
-    smooth = cv2.GaussianBlur(height.astype(np.float32), (0, 0), 1.5)
+    smooth = cv2.GaussianBlur(height.astype(np.float32), (0, 0), rng.uniform(1.5, 4))
     x, y = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
     normal = np.stack([-x, -y, np.full_like(x, rng.uniform(0.7, 1.5))], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)

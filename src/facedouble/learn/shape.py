@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..faces import LANDMARKS
+from ..find.mesh import Mesh
+from ..geometry import ALIGNMENT_POINTS, TEMPLATE, apply, scale_of, similarity, turned_and_aligned
 
-_RIDGE = 1e-3
+_RIDGE, _FLAT = 1e-3, 1e-5
+"""of the regression; a person's depth is the canonical mesh's where turning does not tell"""
+_HALF_RADIAN = 0.5
 _REST = 20
 _FACE = 468
 """landmarks of the face; the irises come after"""
@@ -36,40 +42,57 @@ def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """(3, 478, 2): how B's aligned landmarks differ from A's in the same expression, in face squares: at angle 0, and
-    what each half radian of yaw and of pitch adds.
+    """(478, 3): how B's head differs from A's, landmark by landmark, in face squares: x right, y down, z to the viewer,
+    as it looks straight ahead.
 
     `points` are both people's (n, 478, 2) aligned, in face squares, `acting` (n, 54) what they do, counted from their
-    own rest. One ridge regression explains all landmarks by a person's own shape and its parallax, linear in the
-    angles, and by what all faces have in common: the blendshapes' effect and the angles' second order. So a person who
-    smiles more than the other is not taken for one with a wide mouth.
+    own rest. One ridge regression explains all landmarks by a person's own shape, turned as the head is, and by what
+    all faces have in common: the canonical mesh, the blendshapes' effect, and what else angles do to faces. So a person
+    who smiles more than the other is not taken for one with a wide mouth, and what was learned of a face that hardly
+    turns holds for a profile: a shape turns as a body does, where one that is taken to change in proportion to the
+    angle is far off at 60 degrees.
 
     B's shape is then brought to the size and place of A's whole face, as it must fill A's head. Aligned by brows, eyes
     and nose alone, as pictures are, a person with wide-set eyes would get a mouth and chin too high in it, which also
     looks like a raised head.
     """
-    left, right = [], []
+    head, left, right = _canonical(), [], []
     for person, (where, what) in enumerate(zip(points, acting, strict=True)):
-        angles = what[:, -2:].astype(np.float64)
-        own = np.column_stack([np.ones(len(what)), angles])
-        shared = np.column_stack([what[:, :-2], angles**2, angles.prod(1)])
-        both = np.zeros((len(what), 6))
-        both[:, 3 * person : 3 * person + 3] = own
+        turned, angles = turned_and_aligned(what[:, -2:] * _HALF_RADIAN), what[:, -2:].astype(np.float64)
+        shared = np.column_stack([what[:, :-2], angles, angles**2, angles.prod(1)])
+        known = np.zeros((len(what), 2, 6 + 2 * shared.shape[1]))
+        known[:, :, 3 * person : 3 * person + 3] = turned
+        known[:, 0, 6 : 6 + shared.shape[1]] = known[:, 1, 6 + shared.shape[1] :] = shared
         weight = 1 / np.sqrt(len(what))  # each person counts as much as the other
-        left.append(weight * np.column_stack([both, shared]))
-        right.append(weight * where.reshape(len(where), -1))
+        left.append(weight * known.reshape(2 * len(what), -1))
+        away = np.swapaxes(where, 1, 2) - turned @ head.T
+        right.append(weight * away.reshape(2 * len(what), LANDMARKS))
     known, wanted = np.concatenate(left), np.concatenate(right)
-    penalty = _RIDGE * np.array([0, 1, 1, 0, 1, 1, *[1] * (known.shape[1] - 6)])
+    penalty = np.array([0, 0, _FLAT, 0, 0, _FLAT, *[_RIDGE] * (known.shape[1] - 6)])
     solved = np.linalg.solve(known.T @ known + np.diag(penalty), known.T @ wanted)
-    shape_a, shape_b = solved[:6].reshape(2, 3, LANDMARKS, 2)
-    scale, shift = _fit(shape_b[0, :_FACE], shape_a[0, :_FACE])
-    shape_b = scale * shape_b
-    shape_b[0] += shift
-    return np.asarray(shape_b - shape_a, np.float32)
+    shape_a, shape_b = head + solved[:3].T, head + solved[3:6].T
+    scale, shift = _fit(shape_b[:_FACE], shape_a[:_FACE])
+    return np.asarray(scale * shape_b + shift - shape_a, np.float32)
+
+
+def from_angles(offset: Tensor) -> Tensor:
+    """(478, 3) as above, from what models of earlier versions have in its place: (3, 478, 2) offsets at angle 0, and
+    what each half radian of yaw and of pitch adds."""
+    return torch.cat([offset[0], offset[1, :, :1] / _HALF_RADIAN], 1)
+
+
+def _canonical() -> NDArray[np.float64]:
+    """(478, 3): the canonical mesh in face squares, and the irises in the middle of their eyes."""
+    head = np.zeros((LANDMARKS, 3))
+    head[:_FACE] = Mesh.load().vertices * [1, -1, 1]
+    for corners, iris in _EYES:
+        head[iris] = head[list(corners)].mean(0)
+    to_square = similarity(head[ALIGNMENT_POINTS, :2], TEMPLATE)
+    return np.column_stack([apply(to_square, head[:, :2]), scale_of(to_square) * head[:, 2]])
 
 
 def _fit(points: NDArray[Any], to: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-    """Scale and shift (2,) that bring points (n, 2) nearest to others, see Gower, "Generalized Procrustes analysis",
+    """Scale and shift (3,) that bring points (n, 3) nearest to others, see Gower, "Generalized Procrustes analysis",
     Psychometrika 40(1), 1975; without a turn, as the angles tell of that."""
     middle, centre = points.mean(0), to.mean(0)
     away = points - middle
@@ -83,8 +106,8 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
     Both irises are then moved alike, so that B looks where A looks: that is no matter of shape, and two people who look
     elsewhere most of the time must not be taken for two shapes. How far the two eyes converge is the person's own.
     """
-    coefficients = np.concatenate([np.ones_like(acting[..., :1]), acting[..., -2:]], -1)
-    result = points + square_px * np.tensordot(coefficients, offset, 1)
+    turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * _HALF_RADIAN)
+    result = points + square_px * np.swapaxes(turned @ offset.T, -1, -2)
     away = np.mean([_gaze(points, *eye) - _gaze(result, *eye) for eye in _EYES], axis=0)
     for corners, iris in _EYES:
         right, left = (_complex(result[..., corner, :]) for corner in corners)

@@ -28,7 +28,7 @@ Array = NDArray[Any]
 def match_skin(
     face: Array, plate: Array, skin_of_face: Array, skin_of_plate: Array, method: str = "reinhard"
 ) -> NDArray[np.float32]:
-    """`face` (H, W, 3) 0..1 with its skin brought to that of the plate by one of METHODS.
+    """`face` (H, W, 3) 0..1 with its skin brought to that of the plate by `light` or one of METHODS.
 
     Skins are weights (H, W) 0..1. The change fades out with `skin_of_face`: eyes, brows, lips and hair keep their
     colour; `light` shades them too. Where there is hardly any skin to measure (under 50 px) the face comes back as it
@@ -38,11 +38,11 @@ def match_skin(
 
     if min(float(skin_of_face.sum()), float(skin_of_plate.sum())) < _LEAST_SKIN:
         return np.asarray(face, np.float32)
-    rows, columns = (np.flatnonzero(skin_of_face.any(axis)) for axis in (1, 0))
-    there = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     face = np.ascontiguousarray(face, np.float32)
     if method == "light":
-        face = _shaded(face, plate, skin_of_face * skin_of_plate)
+        return light(face, plate, skin_of_face, skin_of_plate)
+    rows, columns = (np.flatnonzero(skin_of_face.any(axis)) for axis in (1, 0))
+    there = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     lab = cv2.cvtColor(np.ascontiguousarray(face[there]), cv2.COLOR_RGB2LAB)
     # A face has far more pixels than a mean or a spread needs; every n-th of them has the same distribution.
     step = max(1, min(lab.shape[:2]) // _ENOUGH_PX)
@@ -92,17 +92,16 @@ def histogram(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_
     return np.stack(channels, -1)
 
 
-def light(lab: Array, step: int, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> Array:
-    """The mean of the two colour channels, for a face that has the plate's shading already."""
-    shift = _mean(plate, skin_of_plate) - _mean(lab[::step, ::step], skin_of_face)
-    shift[0] = 0
-    return np.asarray(lab + shift)
+METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {
+    "reinhard": reinhard, "mkl": mkl, "histogram": histogram,
+}  # fmt: skip
 
 
-def _shaded(face: Array, plate: Array, skin: Array) -> Array:
-    """`face` (H, W, 3) with the plate's coarse light and its own detail, eyes and lips included: these are lit as well.
+def light(face: Array, plate: Array, skin_of_face: Array, skin_of_plate: Array) -> NDArray[np.float32]:
+    """`face` (H, W, 3) with the plate's coarse light and its own detail, eyes and lips included: these are lit as well;
+    and the mean of the two colour channels of the plate's skin on its own.
 
-    The ratio of both lightnesses on `skin` (H, W), blurred and carried on to where there is none. Retinex's split of
+    The ratio of both lightnesses on skin, blurred and carried on to where there is none. Retinex's split of
     light and surface: Land, McCann, JOSA 61(1), 1971. In CIELAB, light that is s times as strong makes L* + 16, a* and
     b* all s ** (1 / 3) times as large.
     """
@@ -111,7 +110,8 @@ def _shaded(face: Array, plate: Array, skin: Array) -> Array:
     step = max(1, min(face.shape[:2]) // _ENOUGH_PX)
     lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)
     under = cv2.cvtColor(np.ascontiguousarray(plate[::step, ::step], np.float32), cv2.COLOR_RGB2LAB)
-    weight = np.asarray(skin[::step, ::step], np.float32)
+    skin_of_face, sparse = np.asarray(skin_of_face, np.float32), skin_of_face[::step, ::step]
+    weight = np.asarray(sparse * skin_of_plate[::step, ::step], np.float32)
     width = float(np.ptp(np.flatnonzero(weight.any(0))))
     ours, theirs = (np.asarray((part + 16) * weight, np.float32) for part in (lab[::step, ::step, 0], under[..., 0]))
     broad, near = (_ratio(ours, theirs, sigma * width) for sigma in (_BROAD, _SHADING))
@@ -123,6 +123,8 @@ def _shaded(face: Array, plate: Array, skin: Array) -> Array:
     ratio = cv2.resize(np.asarray(ratio.clip(*_SHADES), np.float32), lab.shape[1::-1])
     lit = lab * cv2.merge([ratio] * 3)
     lit[..., 0] += 16 * (ratio - 1)
+    shift = _mean(under, skin_of_plate[::step, ::step]) - _mean(lit[::step, ::step], sparse)
+    lit += cv2.merge([np.zeros_like(skin_of_face), *(part * skin_of_face for part in shift[1:])])
     return np.asarray(np.clip(cv2.cvtColor(lit, cv2.COLOR_LAB2RGB), 0, 1))
 
 
@@ -139,11 +141,6 @@ def _ratio(ours: Array, theirs: Array, sigma: float) -> Array:
     )
     ratio = np.where(ours > 0.1, np.log(np.maximum(theirs, 1e-3) / np.maximum(ours, 1e-3)), 0)
     return np.asarray(cv2.resize(ratio, size, interpolation=cv2.INTER_LINEAR))
-
-
-METHODS: dict[str, Callable[[Array, int, Array, Array, Array], Array]] = {
-    "reinhard": reinhard, "mkl": mkl, "histogram": histogram, "light": light,
-}  # fmt: skip
 
 
 def _mean(lab: Array, weight: Array) -> Array:

@@ -208,11 +208,13 @@ def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArr
     # What is to be soft needs no more pixels than its softness: on a large face this is dear at full size.
     shrink = max(1, int(reach / _SOFT_PX))
     size = alpha.shape[1::-1]
-    coarse = cv2.resize(alpha, (-(-size[0] // shrink), -(-size[1] // shrink)), interpolation=cv2.INTER_AREA)
+    # Of eight bits, as erosion of floating-point numbers takes several times as long.
+    eight = np.round(alpha * 255).astype(np.uint8)
+    coarse = cv2.resize(eight, (-(-size[0] // shrink), -(-size[1] // shrink)), interpolation=cv2.INTER_AREA)
     radius = max(1, round(reach / shrink))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     # The region's edge is no border of the face unless the frame ends there, so it must not erode from there.
-    inner = cv2.erode(coarse, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1.0)
+    inner = cv2.erode(coarse, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=255) / np.float32(255)
     soft = cv2.GaussianBlur(inner, (0, 0), radius / 2.5, borderType=cv2.BORDER_REPLICATE)
     soft = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.where(soft < 1 / 512, 0, soft), np.float32)
