@@ -21,6 +21,7 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, ContentError, InputError
 from facedouble.events import Progress
 from facedouble.find.mask import cover_mask
+from facedouble.find.mesh import Mesh, rotation
 from facedouble.footage import Frame
 from facedouble.geometry import FACE_OVAL, LEFT_BROW, RIGHT_BROW, align
 from facedouble.media.reader import probe, read
@@ -284,6 +285,20 @@ def test_the_brows_are_covered_however_high_and_nothing_ends_hard(faces_a: FaceS
     everything = np.zeros(size[::-1], np.float32)
     everything[box[1] : box[3], box[0] : box[2]] = alpha
     assert everything[cover_mask(points, size) == 0].max() < 0.5
+
+
+@pytest.mark.parametrize("yaw", [-60, -45, 45, 60])
+def test_beside_a_head_seen_from_the_side_nothing_is_covered(yaw: float) -> None:
+    """The further brow lies on the head's outline; ahead of the face's there is hair and ear."""
+    head = Mesh.load().vertices @ rotation(np.radians([yaw, 0, 0])).T
+    points = np.zeros((478, 2), np.float32)
+    points[:468] = 256 + 20 * head[:, :2] * [1, -1]
+    columns = np.nonzero(cover_mask(points, (512, 512)).any(0))[0]
+    brows = points[[*RIGHT_BROW, *LEFT_BROW], 0]
+    room = {"further": points[:468, 0].max() - columns.max(), "nearer": brows.min() - columns.min()}
+    if yaw < 0:
+        room = {"further": columns.min() - points[:468, 0].min(), "nearer": columns.max() - brows.max()}
+    assert room["further"] > -2 and room["nearer"] > 20, room
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (512, 512), (640, 360), (60, 40)])

@@ -23,6 +23,10 @@ from ..geometry import (
 
 # Parts of the face's width.
 _OVER_BROWS, _BESIDE_BROWS = 0.22, 0.14
+_RIGHT_EDGE, _LEFT_EDGE, _BRIDGE = 127, 356, 168
+_TURNED_AWAY = (0.1, 0.4)
+"""one half of a face's width as a part of the other, where beside it nothing is left of the head (at some 30 degrees),
+and where enough is (20)"""
 
 
 def face_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -47,8 +51,19 @@ def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
     aside = np.array([-up[1], up[0]])
     width = float(np.ptp(points[FACE_OVAL, 0]))
     over, beside = _OVER_BROWS * width * up, _BESIDE_BROWS * width * aside
-    outside = np.concatenate([points[RIGHT_BROW] + over - beside, points[LEFT_BROW] + over + beside])
+    right, left = _room_beside(points, aside)
+    outside = np.concatenate([points[RIGHT_BROW] + right * (over - beside), points[LEFT_BROW] + left * (over + beside)])
     return _fill_hull(np.concatenate([points[FACE_OVAL], outside]), size)
+
+
+def _room_beside(points: NDArray[Any], aside: NDArray[Any]) -> tuple[float, float]:
+    """0..1: whether there is head beyond the right brow, and beyond the left. Of a head turned far the one brow lies on
+    its outline, and beside it there is background."""
+    right, left = ((points[[_RIGHT_EDGE, _LEFT_EDGE]] - points[_BRIDGE]) @ aside) * (-1, 1)
+    least, most = _TURNED_AWAY
+    part = min(right, left) / max(right, left, 1e-6)
+    room = float(np.clip((part - least) / (most - least), 0, 1))
+    return (room, 1.0) if right < left else (1.0, room)
 
 
 def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
