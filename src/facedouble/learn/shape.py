@@ -14,14 +14,12 @@ from ..faces import LANDMARKS
 from ..find.mesh import Mesh
 from ..geometry import ALIGNMENT_POINTS, TEMPLATE, apply, scale_of, similarity, turned_and_aligned
 
-_RIDGE, _FLAT = 1e-3, 1e-5
-"""of the regression; a person's depth is the canonical mesh's where turning does not tell"""
+_RIDGE = 1e-3
+"""of the regression: a person's depth is the canonical mesh's where turning does not tell"""
 _HALF_RADIAN = 0.5
 _REST = 20
 _FACE = 468
 """landmarks of the face; the irises come after"""
-_SIZES = (0.8, 1.25)
-"""of one face against another's with brows, eyes and nose as wide; people differ by some 5%"""
 _GAZE = slice(11, 19)
 """the blendshapes eyeLookDownLeft to eyeLookUpRight"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
@@ -68,11 +66,11 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
         away = np.swapaxes(where, 1, 2) - turned @ head.T
         right.append(weight * away.reshape(2 * len(what), LANDMARKS))
     known, wanted = np.concatenate(left), np.concatenate(right)
-    penalty = np.array([0, 0, _FLAT, 0, 0, _FLAT, *[_RIDGE] * (known.shape[1] - 6)])
+    penalty = np.full(known.shape[1], _RIDGE)
+    penalty[[0, 1, 3, 4]] = 0
     solved = np.linalg.solve(known.T @ known + np.diag(penalty), known.T @ wanted)
     shape_a, shape_b = head + solved[:3].T, head + solved[3:6].T
-    scale, shift = _fit(shape_b[:_FACE], shape_a[:_FACE])
-    return np.asarray(scale * shape_b + shift - shape_a, np.float32)
+    return np.asarray(_filling(shape_b, shape_a) - shape_a, np.float32)
 
 
 def from_angles(offset: Tensor) -> Tensor:
@@ -91,13 +89,16 @@ def _canonical() -> NDArray[np.float64]:
     return np.column_stack([apply(to_square, head[:, :2]), scale_of(to_square) * head[:, 2]])
 
 
-def _fit(points: NDArray[Any], to: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-    """Scale and shift (3,) that bring points (n, 3) nearest to others, see Gower, "Generalized Procrustes analysis",
-    Psychometrika 40(1), 1975; without a turn, as the angles tell of that."""
-    middle, centre = points.mean(0), to.mean(0)
-    away = points - middle
-    scale = float(np.clip((away * (to - centre)).sum() / (away**2).sum(), *_SIZES))
-    return scale, centre - scale * middle
+def _filling(head: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
+    """A head (478, 3) of the size, at the place, as upright and as straight ahead as another, by least squares of what
+    is seen of both. Heads are symmetric: how one is tilted or turned aside against the other is no matter of shape, but
+    what alignment by a few points and the measured angles leave of it. How far it is raised may be."""
+    own, middle = head - head[:_FACE].mean(0), of[:_FACE].mean(0)
+    x, y, z = own.T
+    ways = np.stack([own[:, :2], np.column_stack([-y, x]), np.column_stack([z, np.zeros_like(z)])], -1)
+    found, *_ = np.linalg.lstsq(ways[:_FACE].reshape(-1, 3), (of[:_FACE] - middle)[:, :2].ravel(), rcond=None)
+    larger, _, turned = found
+    return np.asarray(np.column_stack([ways @ found, larger * z - turned * x]) + middle)
 
 
 def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], square_px: float) -> NDArray[np.float32]:
