@@ -93,7 +93,7 @@ def test_the_face_that_is_bent_is_like_the_one_it_plays(canvases: data.Canvases)
 def test_bending_needs_no_same_canvas(canvases: data.Canvases, faces_b: FaceSet) -> None:
     """A's crops may show more around the face than B's: the landmarks still fall on B's face."""
     narrow = data.load(faces_b, TrainRecipe(coverage=2.0))
-    offset, resting = torch.zeros(3, 478, 2), torch.zeros(2, 54)
+    offset, resting = torch.zeros(478, 3), torch.zeros(2, 54)
     found = data.bend(narrow, canvases, offset, resting, 1.0)
     middle = [points.mean((0, 1)).numpy() for points in (found._own, found._theirs)]
     assert np.abs(middle[0] - middle[1]).max() < 0.05
