@@ -15,6 +15,8 @@ IDENTITY = 128
 SAME_PERSON = 0.6
 """distance of two identity descriptors under which they are one person's: dlib's own line"""
 ACTING = EXPRESSIONS + 2
+HALF_RADIAN = 0.5
+"""in which `acting` gives angles"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Faces:
 
     def acting(self) -> NDArray[np.float32]:
         """(n, 54) what each face does, for a decoder to be told: 52 blendshapes, and yaw and pitch in half radians."""
-        return np.hstack([self.expression, self.pose[:, :2] / 0.5]).astype(np.float32)
+        return np.hstack([self.expression, self.pose[:, :2] / HALF_RADIAN]).astype(np.float32)
 
     def reduced(self, part: float) -> Self:
         """The same faces in pictures made smaller to this part of their size."""

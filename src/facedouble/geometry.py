@@ -57,20 +57,21 @@ NOSTRILS = np.array([98, 97, 2, 326, 327, 294, 278, 344, 4, 115, 48, 64])
 
 
 def similarity(source: Array, target: Array) -> Array:
-    """The (2, 3) map of rotation, uniform scale and shift that takes `source` (n, 2) nearest to `target` (n, 2).
+    """The (..., 2, 3) map of rotation, uniform scale and shift that takes `source` (..., n, 2) nearest to `target`
+    (..., n, 2).
 
     Least squares after Umeyama, "Least-squares estimation of transformation parameters between two point patterns",
     IEEE TPAMI 13(4), 1991.
     """
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
-    source_mean, target_mean = source.mean(0), target.mean(0)
+    source_mean, target_mean = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
     a, b = source - source_mean, target - target_mean
     # In two dimensions a rotation with scale is one complex number.
-    denominator = float((a**2).sum())
-    cosine = float((a * b).sum()) / denominator
-    sine = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / denominator
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    return np.hstack([linear, (target_mean - linear @ source_mean)[:, None]])
+    denominator = (a**2).sum((-2, -1))
+    cosine = (a * b).sum((-2, -1)) / denominator
+    sine = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(-1) / denominator
+    linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+    return np.concatenate([linear, np.swapaxes(target_mean, -2, -1) - linear @ np.swapaxes(source_mean, -2, -1)], -1)
 
 
 def invert(matrix: Array) -> Array:
@@ -157,14 +158,8 @@ def turned_and_aligned(angles: Array) -> Array:
     right = np.stack([cos_yaw, sin_yaw * sin_pitch, sin_yaw * cos_pitch], -1)
     down = np.stack([np.zeros_like(cos_pitch), cos_pitch, -sin_pitch], -1)
     turned = np.stack([right, down], -2)
-    head, wanted = np.column_stack([TEMPLATE, TEMPLATE_DEPTH]), TEMPLATE - TEMPLATE.mean(0)
-    seen = (head - head.mean(0)) @ np.swapaxes(turned, -1, -2)
-    # As `similarity` does, of many at once.
-    power = (seen**2).sum((-1, -2))
-    cosine = (seen * wanted).sum((-1, -2)) / power
-    sine = (seen[..., 0] * wanted[:, 1] - seen[..., 1] * wanted[:, 0]).sum(-1) / power
-    aligned = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
-    return np.asarray(aligned @ turned)
+    seen = np.column_stack([TEMPLATE, TEMPLATE_DEPTH]) @ np.swapaxes(turned, -1, -2)
+    return np.asarray(similarity(seen, TEMPLATE)[..., :2] @ turned)
 
 
 def box_around(points: Array) -> Array:

@@ -56,14 +56,12 @@ def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
     return _fill_hull(np.concatenate([points[FACE_OVAL], outside]), size)
 
 
-def _room_beside(points: NDArray[Any], aside: NDArray[Any]) -> tuple[float, float]:
-    """0..1: whether there is head beyond the right brow, and beyond the left. Of a head turned far the one brow lies on
-    its outline, and beside it there is background."""
-    right, left = ((points[[_RIGHT_EDGE, _LEFT_EDGE]] - points[_BRIDGE]) @ aside) * (-1, 1)
+def _room_beside(points: NDArray[Any], aside: NDArray[Any]) -> NDArray[Any]:
+    """(2,) 0..1: whether there is head beyond the right brow, and beyond the left. Of a head turned far the one brow
+    lies on its outline, and beside it there is background."""
+    halves = ((points[[_RIGHT_EDGE, _LEFT_EDGE]] - points[_BRIDGE]) @ aside) * (-1, 1)
     least, most = _TURNED_AWAY
-    part = min(right, left) / max(right, left, 1e-6)
-    room = float(np.clip((part - least) / (most - least), 0, 1))
-    return (room, 1.0) if right < left else (1.0, room)
+    return np.asarray(np.clip((halves / np.maximum(halves[::-1], 1e-6) - least) / (most - least), 0, 1))
 
 
 def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:

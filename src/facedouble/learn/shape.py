@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..faces import LANDMARKS
+from ..faces import HALF_RADIAN, LANDMARKS
 from ..find.mesh import Mesh
 from ..geometry import ALIGNMENT_POINTS, TEMPLATE, apply, scale_of, similarity, turned_and_aligned
 
 _RIDGE = 1e-3
 """of the regression: a person's depth is the canonical mesh's where turning does not tell"""
-_HALF_RADIAN = 0.5
 _REST = 20
 _FACE = 468
 """landmarks of the face; the irises come after"""
@@ -56,7 +55,7 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
     """
     head, left, right = _canonical(), [], []
     for person, (where, what) in enumerate(zip(points, acting, strict=True)):
-        turned, angles = turned_and_aligned(what[:, -2:] * _HALF_RADIAN), what[:, -2:].astype(np.float64)
+        turned, angles = turned_and_aligned(what[:, -2:] * HALF_RADIAN), what[:, -2:].astype(np.float64)
         shared = np.column_stack([what[:, :-2], angles, angles**2, angles.prod(1)])
         known = np.zeros((len(what), 2, 6 + 2 * shared.shape[1]))
         known[:, :, 3 * person : 3 * person + 3] = turned
@@ -76,7 +75,7 @@ def shape_offset(points: Sequence[NDArray[Any]], acting: Sequence[NDArray[Any]])
 def from_angles(offset: Tensor) -> Tensor:
     """(478, 3) as above, from what models of earlier versions have in its place: (3, 478, 2) offsets at angle 0, and
     what each half radian of yaw and of pitch adds."""
-    return torch.cat([offset[0], offset[1, :, :1] / _HALF_RADIAN], 1)
+    return torch.cat([offset[0], offset[1, :, :1] / HALF_RADIAN], 1)
 
 
 def _canonical() -> NDArray[np.float64]:
@@ -92,7 +91,10 @@ def _canonical() -> NDArray[np.float64]:
 def _filling(head: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
     """A head (478, 3) of the size, at the place, as upright and as straight ahead as another, by least squares of what
     is seen of both. Heads are symmetric: how one is tilted or turned aside against the other is no matter of shape, but
-    what alignment by a few points and the measured angles leave of it. How far it is raised may be."""
+    what alignment by a few points and the measured angles leave of it. How far it is raised may be.
+
+    After Gower, "Generalized Procrustes analysis", Psychometrika 40(1), 1975, with a small turn about the upright axis.
+    """
     own, middle = head - head[:_FACE].mean(0), of[:_FACE].mean(0)
     x, y, z = own.T
     ways = np.stack([own[:, :2], np.column_stack([-y, x]), np.column_stack([z, np.zeros_like(z)])], -1)
@@ -107,7 +109,7 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
     Both irises are then moved alike, so that B looks where A looks: that is no matter of shape, and two people who look
     elsewhere most of the time must not be taken for two shapes. How far the two eyes converge is the person's own.
     """
-    turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * _HALF_RADIAN)
+    turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN)
     result = points + square_px * np.swapaxes(turned @ offset.T, -1, -2)
     away = np.mean([_gaze(points, *eye) - _gaze(result, *eye) for eye in _EYES], axis=0)
     for corners, iris in _EYES:
