@@ -23,7 +23,7 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data, losses
-from facedouble.learn.learner import shorten
+from facedouble.learn.learner import Learner, shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
 from facedouble.learn.score import Judge, psnr
@@ -169,6 +169,22 @@ def test_the_window_of_similarity_has_no_denormal_numbers(size: int) -> None:
     window = losses._gaussian_rows(size)
     assert float(window[window > 0].min()) > torch.finfo(torch.float32).tiny
     assert torch.allclose(window.sum(1), torch.ones(size // 2))
+
+
+def test_the_average_knows_its_own_codes(sets: dict[str, FaceSet]) -> None:
+    """Codes that wander, and norms that follow them, draw the same face all the while; so must the average of both."""
+    faces = data.load_both(sets, SMALL)
+    learner = Learner.new(SMALL, torch.device("cpu"), faces)
+    with torch.no_grad():
+        for step in range(1, 401):
+            learner.network.encoder.code.bias += 0.05
+            for norm in learner.network.share.norms.values():
+                norm.mean += 0.05
+            learner.follow(step, 0.99)
+        seen = faces["a"][np.arange(4)].centred(torch.device("cpu"))[0]
+        drawn, averaged = (of.eval().rebuild(seen, "a", "a") for of in (learner.network, learner.average))
+    assert learner.average.encoder.code.bias[0] < learner.network.encoder.code.bias[0] - 1  # it is behind
+    assert torch.allclose(drawn, averaged, atol=1e-4)
 
 
 def test_only_long_gradients_are_shortened() -> None:

@@ -90,9 +90,10 @@ class Learner:
             return
         # Early on the average must not remember the random start.
         kept = min(decay, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
-        for into, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            into.copy_(value)
+        # What the norms know of the codes is averaged as well: the encoder's codes wander, which its own norms follow,
+        # and the averaged encoder is as far behind as the average.
+        into, value = ([*of.parameters(), *of.buffers()] for of in (self.average, self.network))
+        torch._foreach_lerp_(into, value, 1 - kept)
 
     @torch.no_grad()
     def finite(self) -> bool:
