@@ -21,20 +21,22 @@ _FACE = 468
 """landmarks of the face; the irises come after"""
 _GAZE = slice(11, 19)
 """the blendshapes eyeLookDownLeft to eyeLookUpRight"""
+_LIPS = (25, 34, 35, 48, 49)
+"""those that part the lips: jawOpen, mouthLowerDown and mouthUpperUp"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
 """corners, and the iris with its middle"""
 
 
 def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
-    """(54,) what a person's resting face is read as, from all that the person does (n, 54); 0 for gaze and angles.
+    """(54,) what a person is read as at rest, from all that the person does (n, 54); 0 for gaze, lips and angles.
 
     Blendshapes are read from landmarks, so that high brows are read as raised ones. Most of them are at rest most of
     the time, so their 20th percentile over a clip is near what the shape alone reads. Measured on a real pair, the swap
-    comes closest to B with more, and keeps the expression best with less. Gaze has no rest: who looks aside most of the
-    time looks aside.
+    comes closest to B with more, and keeps the expression best with less. Gaze has no rest, nor have parted lips: who
+    looks aside most of the time looks aside, and who speaks most of the time has an open mouth.
     """
     resting = np.percentile(acting, _REST, axis=0)
-    resting[_GAZE] = resting[-2:] = 0
+    resting[_GAZE] = resting[list(_LIPS)] = resting[-2:] = 0
     return np.asarray(resting, np.float32)
 
 
