@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_each_person_gets_their_own_model(
     clip, recipe = probe(both), ConvertRecipe(codec="ffv1")
     run(stages.convert(both, model, tmp_path / "a.mkv", recipe, CPU, 2))
     run(stages.convert(both, model_of_b, tmp_path / "b.mkv", recipe, CPU, 2))
-    events, _ = run(stages.convert(both, [Role(model), Role(model_of_b)], tmp_path / "both.mkv", recipe, CPU, 2))
+    events, done = run(stages.convert(both, [Role(model), Role(model_of_b)], tmp_path / "both.mkv", recipe, CPU, 2))
     left, right = np.repeat([[True, False]], 10, 0), np.repeat([[False, True]], 10, 0)
     assert np.array_equal(changed(clip, tmp_path / "a.mkv"), np.concatenate([left, right]))
     assert np.array_equal(changed(clip, tmp_path / "b.mkv"), np.concatenate([right, left]))
@@ -80,6 +81,12 @@ def test_each_person_gets_their_own_model(
     assert swap["model_sha256"] == ", ".join(made["sha256"] for made in swap["recipe"]["models"])
     noted = ledger.outputs()[-1]
     assert noted.path.endswith("both.mkv") and noted.model_sha256 == swap["model_sha256"]
+    for number, made in enumerate((model, model_of_b)):
+        _, found = run(stages.judge_conversion(done, made, tmp_path / "judged", None, 2, number))
+        assert (found.frames, found.faces) == (20, 20) and found.background_psnr > 45
+        alone = replace(done, faces=done.faces[number : number + 1])
+        _, blamed = run(stages.judge_conversion(alone, made, tmp_path / "judged", None, 2))
+        assert blamed.background_psnr < found.background_psnr - 3  # the other's new face is no background
 
 
 def test_who_is_meant_must_be_there_and_have_agreed(

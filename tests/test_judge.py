@@ -51,7 +51,7 @@ def itself(
 ) -> tuple[list[Any], Measures, Path]:
     """The stage `judge` on a "swap" that is the target: its events, its answer and where it wrote."""
     folder = tmp_path_factory.mktemp("report")
-    done = stages.Converted(probe(short_a), faces_a.faces, short_a)
+    done = stages.Converted(probe(short_a), (faces_a.faces,), short_a)
     identities = {side: mean_embedding(faces.faces.embedding) for side, faces in (("a", faces_a), ("b", faces_b))}
     about = {"people": "B's face on A's performance", "training": "Not trained <at all>."}
     events, found = run(stages.judge(done, identities, folder, about, short_a, workers=2))

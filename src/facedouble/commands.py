@@ -252,8 +252,8 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
 
     if (options.model is None) == (not options.roles):
         raise InputError("convert: expected a MODEL, or --map WHO=MODEL for each of several people; one of the two.")
-    if options.roles and (options.person or options.judge):
-        raise InputError("convert --map: --person and --judge are about one person. Leave them out.")
+    if options.roles and options.person:
+        raise InputError("convert --map: --person is about one person. Write --map PICTURE=MODEL instead.")
     roles = [stages.Role.parse(text) for text in options.roles] or [stages.Role(options.model, options.person)]
     stage = stages.convert(options.clip, roles, options.output, recipe, device, workers, options.layers)
     done = _listen(stage, options)
@@ -261,7 +261,12 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
         from .console import print_measures
 
         folder = options.output.with_suffix(".judge")
-        print_measures(_listen(stages.judge_conversion(done, options.model, folder, None, workers), options))
+        for number, role in enumerate(roles):
+            part = folder / role.name if options.roles else folder
+            measures = _listen(stages.judge_conversion(done, role.model, part, None, workers, number), options)
+            if options.roles:
+                print(f"\n{role.name}")
+            print_measures(measures)
 
 
 def preview(options: argparse.Namespace, _stopped: Flag) -> None:

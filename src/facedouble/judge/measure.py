@@ -4,7 +4,7 @@ the picture, and what else changed."""
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +127,10 @@ def measure(
     mean_b: NDArray[np.float32],
     truth: Clip | None,
     workers: int,
+    others: Sequence[Faces] = (),
 ) -> Generator[Progress, None, Judgement]:
-    """Yields progress, returns a Judgement. `faces` are A's in the target; `mean_a`, `mean_b` identities (128,).
+    """Yields progress, returns a Judgement. `faces` are A's in the target; `mean_a`, `mean_b` identities (128,);
+    `others` are further people's faces that were replaced as well, and so are no background.
 
     Raises InputError where the clips differ in size or number of frames, FaceError where the swap shows no face.
     """
@@ -139,6 +141,10 @@ def measure(
                 f"{target.count} of {target.size[0]}x{target.size[1]} px of {target.path}."
             )
     row_of = {int(frame): row for row, frame in enumerate(faces.frame)}
+    replaced: dict[int, list[NDArray[np.float32]]] = {}
+    for someone in (faces, *others):
+        for frame, points in zip(someone.frame.tolist(), someone.points, strict=True):
+            replaced.setdefault(frame, []).append(points)
     sampled = set(faces.frame[spread(len(faces), _IDENTITIES)].tolist())
     identity = Identity()
 
@@ -152,9 +158,11 @@ def measure(
                 index = frames[0].index
                 pixels = [to_8_bit(frame.pixels) for frame in frames]
                 row = row_of.get(index)
-                _outside(seen, pixels, faces, row)
+                _outside(seen, pixels, replaced.get(index, []))
                 if row is None:
                     continue
+                if truth is not None:
+                    _against_truth(seen, pixels, faces.points[row])
                 found = _face(pixels, faces, row, (original, changed), still)
                 if index in sampled and "place" in found:
                     found["identity"] = identity(pixels[1], found.pop("place"))
@@ -171,18 +179,20 @@ def measure(
     return _judgement(parts, target, swap, mean_a, mean_b, truth is not None)
 
 
-def _outside(seen: _Stretch, pixels: list[NDArray[np.uint8]], faces: Faces, row: int | None) -> None:
+def _outside(seen: _Stretch, pixels: list[NDArray[np.uint8]], replaced: list[NDArray[np.float32]]) -> None:
     before, after = pixels[:2]
     outside = np.ones(before.shape[:2], bool)
-    if row is not None:
-        size = before.shape[1::-1]
-        outside = _grown(faces.points[row], size) == 0
-        if len(pixels) > 2:
-            area = face_mask(faces.points[row], size) > 127
-            seen.truth_error += _square_error(pixels[2][area], after[area])
-            seen.inside += 3 * float(area.sum())
+    for points in replaced:
+        outside &= _grown(points, before.shape[1::-1]) == 0
     seen.outside_error += _square_error(before[outside], after[outside])
     seen.outside += 3 * float(outside.sum())
+
+
+def _against_truth(seen: _Stretch, pixels: list[NDArray[np.uint8]], points: NDArray[np.float32]) -> None:
+    _, after, truth = pixels
+    area = face_mask(points, after.shape[1::-1]) > 127
+    seen.truth_error += _square_error(truth[area], after[area])
+    seen.inside += 3 * float(area.sum())
 
 
 def _face(

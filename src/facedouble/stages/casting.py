@@ -35,6 +35,11 @@ class Role:
     model: Path
     example: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """of the model's A. Raises ModelError."""
+        return read_model(self.model).people["a"]
+
     @classmethod
     def parse(cls, text: str) -> Role:
         """`WHO=MODEL`: WHO is the name of the model's A, or a picture of them. Raises InputError, ModelError."""
@@ -43,13 +48,13 @@ class Role:
             raise InputError(f"--map {text}: expected WHO=MODEL, such as anna=model-anna or anna.png=model-anna.")
         if Path(who).exists():
             return cls(Path(model), Path(who))
-        person = read_model(Path(model)).people["a"]
-        if who != person:
+        role = cls(Path(model))
+        if who != (person := role.name):
             raise InputError(
                 f"--map {text}: {model} is made for {person}'s performance, and there is no picture {who}. Write --map "
                 f"{person}={model}, or give a picture of who is meant."
             )
-        return cls(Path(model))
+        return role
 
 
 def cast(

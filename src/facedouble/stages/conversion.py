@@ -49,8 +49,8 @@ _WORTH_IT = 0.95
 class Converted:
     clip: Clip
     """the target"""
-    faces: Faces
-    """A's faces in it; of several roles the first's"""
+    faces: tuple[Faces, ...]
+    """those that were replaced, of each role"""
     path: Path
 
 
@@ -128,7 +128,7 @@ def convert(
     shown = np.unique(np.concatenate([part.frame for part in faces]))
     minutes = " and ".join(f"{opened.state.seconds / 60:.1f}" for opened in models)
     yield Finished(out, f"{len(shown)} of {clip.count} frames converted, after {minutes} minutes of training")
-    return Converted(clip, faces[0], out)
+    return Converted(clip, tuple(faces), out)
 
 
 def smaller(clip: Clip, faces: Sequence[Faces], face_px: int) -> tuple[Clip, list[Faces], Note]:

@@ -32,20 +32,22 @@ def judge(
     about: dict[str, str],
     truth: Path | None,
     workers: int,
+    role: int = 0,
 ) -> Generator[Event, None, Measures]:
     """Measure a conversion and write report.html, report.json, contact-sheet.png and worst-frames.png into `folder`.
 
-    `identities` are both people's mean descriptors (128,); `about` says who they are and how the model was trained.
+    Of several roles one is judged at a time. `identities` are the mean descriptors (128,) of its two people; `about`
+    says who they are and how the model was trained.
     """
     clips = {"A": done.clip, "swap": probe(done.path)}
     if truth:
         clips["known answer"] = as_small(probe(truth), done.clip)
-    found = yield from measure(
-        done.clip, clips["swap"], done.faces, identities["a"], identities["b"], clips.get("known answer"), workers
-    )
+    faces, others = done.faces[role], done.faces[:role] + done.faces[role + 1 :]
+    means = identities["a"], identities["b"]
+    found = yield from measure(done.clip, clips["swap"], faces, *means, clips.get("known answer"), workers, others)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        page, contact = report.write(folder, found, clips, done.faces, {"output": done.path.name, **about})
+        page, contact = report.write(folder, found, clips, faces, {"output": done.path.name, **about})
     yield Finished(contact, "contact sheet")
     yield Finished(page, "report")
     return found.measures
@@ -58,16 +60,16 @@ def as_small(clip: Clip, like: Clip) -> Clip:
 
 
 def judge_conversion(
-    done: Converted, model: Path, folder: Path, truth: Path | None, workers: int
+    done: Converted, model: Path, folder: Path, truth: Path | None, workers: int, role: int = 0
 ) -> Generator[Event, None, Measures]:
-    """`judge` for what `convert` has just made with a model."""
+    """`judge` for what `convert` has just made with a model; of several, with that of a `role`."""
     trained = checkpoint.read_model(model)
     identities = {side: np.array(trained.identity[side], np.float32) for side in SIDES}
     about = {
         "people": f"{trained.people['b']}'s face on {trained.people['a']}'s performance",
         "training": training_text(model),
     }
-    return (yield from judge(done, identities, folder, about, truth, workers))
+    return (yield from judge(done, identities, folder, about, truth, workers, role))
 
 
 def judge_clips(
@@ -85,7 +87,7 @@ def judge_clips(
     identities = {"a": person.embedding, "b": sampled_identity(clips[1])}
     about = {"people": f"the face of {source.name} on {target.name}"}
     small = as_small(clip, clips[0])
-    done = Converted(small, faces.reduced(small.size[1] / clip.size[1]), swap)
+    done = Converted(small, (faces.reduced(small.size[1] / clip.size[1]),), swap)
     measures = yield from judge(done, identities, folder, about, truth, workers)
     shutil.rmtree(work)
     return measures
