@@ -450,8 +450,8 @@ def test_either_clip_is_converted_with_the_faces_of_the_set(
     out = tmp_path / "out.mp4"
     events, done = run(stages.convert(later_a, model_of_both, out, ConvertRecipe(), CPU, 2))
     assert not [event for event in events if isinstance(event, Progress) and event.stage.startswith("searching")]
-    np.testing.assert_array_equal(done.faces.points, made[1].faces.points[40:])
-    np.testing.assert_array_equal(done.faces.frame, np.arange(36))
+    np.testing.assert_array_equal(done.faces[0].points, made[1].faces.points[40:])
+    np.testing.assert_array_equal(done.faces[0].frame, np.arange(36))
     ingredients = credential.verify(out).details["swap"]["ingredients"]
     assert [(one["name"], one["role"]) for one in ingredients] == [
         ("later.mp4", "target"), ("b.mp4", "source"), ("a.mp4", "training"),

@@ -297,11 +297,11 @@ def test_a_clip_may_be_made_smaller_instead(short_a: Path, model: Path, tmp_path
     before, after = probe(short_a), probe(out)
     assert after.size == done.clip.size and after.size[0] < before.size[0]
     assert [int(p) * before.time_base for p in before.pts] == [int(p) * after.time_base for p in after.pts]
-    tall = np.linalg.norm(done.faces.points[:, 10] - done.faces.points[:, 152], axis=1)
+    tall = np.linalg.norm(done.faces[0].points[:, 10] - done.faces[0].points[:, 152], axis=1)
     assert np.median(tall) == pytest.approx(120, abs=3)
     assert any("made smaller" in event.text for event in events if isinstance(event, Note))
     again = Landmarker(video=False)(next(read(after, 5, 6)).pixels)
-    assert np.linalg.norm(again.points[0] - done.faces.points[5], axis=1).mean() < 20
+    assert np.linalg.norm(again.points[0] - done.faces[0].points[5], axis=1).mean() < 20
     _, measures = run(stages.judge_conversion(done, model, tmp_path / "judge", None, 2))
     assert measures.background_psnr > 38 and measures.same_times and measures.same_tags and measures.place_error < 15
     _, alone = run(stages.judge_clips(short_a, out, SAMPLE / "b-take2.mp4", None, tmp_path / "alone", None, 2))

@@ -219,7 +219,7 @@ def test_a_clip_is_converted(short_a: Path, model: Path, tmp_path: Path) -> None
     assert after.size == before.size
     assert len(done.faces[0]) == before.count
     first, swapped = next(iter(read(before))).pixels, next(iter(read(after))).pixels
-    x0, y0, x1, y1 = done.faces.box[0].astype(int)
+    x0, y0, x1, y1 = done.faces[0].box[0].astype(int)
     assert np.abs(first[y0:y1, x0:x1].astype(int) - swapped[y0:y1, x0:x1]).mean() > 5
     verdict = credential.verify(out)
     assert verdict.state == "valid" and verdict.made_here
@@ -342,7 +342,7 @@ def test_frames_without_the_person_pass_bit_for_bit(short_a: Path, model: Path, 
     clip = write_clip(tmp_path / "part.mp4", [*backdrop(16, (512, 512)), *faces, *backdrop(16, (512, 512))])
     out = tmp_path / "out.mkv"
     _, done = run(stages.convert(clip, model, out, ConvertRecipe(codec="ffv1"), CPU, 2))
-    shown = set(done.faces.frame.tolist())
+    shown = set(done.faces[0].frame.tolist())
     assert shown and min(shown) >= 15 and max(shown) <= 16 + len(faces)
     for before, after in zip(read(probe(clip)), read(probe(out)), strict=True):
         assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
@@ -355,7 +355,7 @@ def test_only_ranges_are_converted(short_a: Path, model: Path, tmp_path: Path) -
         recipe = ConvertRecipe(codec="ffv1", ranges=("00:01-", "3-7"))
         _, done = run(stages.convert(source, model, out, recipe, CPU, 2))
         shown = [*range(3, 7), *range(24, 40)]
-        assert done.faces.frame.tolist() == shown
+        assert done.faces[0].frame.tolist() == shown
         for before, after in zip(read(probe(source)), read(probe(out)), strict=True):
             assert np.array_equal(before.pixels, after.pixels) == (before.index not in shown)
         assert credential.verify(out).details["swap"]["changed_frames"] == [[3, 7], [24, 40]]
