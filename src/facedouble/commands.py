@@ -262,7 +262,7 @@ def convert(options: argparse.Namespace, _stopped: Flag) -> None:
 
         folder = options.output.with_suffix(".judge")
         for number, role in enumerate(roles):
-            part = folder / role.name if options.roles else folder
+            part = folder / f"{number + 1}-{role.model.resolve().name}" if options.roles else folder
             measures = _listen(stages.judge_conversion(done, role.model, part, None, workers, number), options)
             if options.roles:
                 print(f"\n{role.name}")
