@@ -28,6 +28,11 @@ HEADS[1] = as_large(HEADS[0] + RANDOM.normal(0, 0.2, (478, 3)), HEADS[0])
 EFFECT = RANDOM.normal(0, 0.2, (52, 478, 2))
 
 
+def aligned(faces: FaceSet) -> np.ndarray:
+    """(n, 478, 2) landmarks in the crops, a common measure for all of a set's faces."""
+    return np.stack([apply(m, p) for m, p in zip(faces.transform, faces.faces.points, strict=True)]) / 128
+
+
 def show(head: np.ndarray, expression: np.ndarray, angles: np.ndarray) -> np.ndarray:
     turned = np.swapaxes(turned_and_aligned(angles / 2) @ head.T, -1, -2)
     return turned + np.tensordot(expression, EFFECT, 1) + 0.05 * np.tensordot(angles**2, EFFECT[:2], 1)
@@ -102,7 +107,7 @@ def test_models_of_earlier_versions_keep_the_shape_they_know() -> None:
 
 def test_gaze_is_carried_as_it_is(faces_a: FaceSet) -> None:
     """A looks aside all the time and B does not: that is no difference of shape."""
-    points = np.stack([apply(m, p) for m, p in zip(faces_a.transform, faces_a.faces.points, strict=True)]) / 128
+    points = aligned(faces_a)
     acting, aside = faces_a.faces.acting(), points.copy()
     for (right, left), iris in (((33, 133), range(468, 473)), ((362, 263), range(473, 478))):
         aside[:, iris] += 0.2 * (points[:, left] - points[:, right])[:, None]
@@ -128,7 +133,7 @@ def test_who_looks_aside_or_speaks_all_the_time_is_not_at_rest() -> None:
 
 def test_a_mouth_that_is_never_shut_is_no_matter_of_shape(faces_a: FaceSet) -> None:
     """One person, twice: only the open mouths, and all of them. The shape is the same."""
-    points = np.stack([apply(m, p) for m, p in zip(faces_a.transform, faces_a.faces.points, strict=True)]) / 128
+    points = aligned(faces_a)
     acting = faces_a.faces.acting()
     gap = points[:, 14, 1] - points[:, 13, 1]
     speaks = gap > np.median(gap)
@@ -139,7 +144,7 @@ def test_a_mouth_that_is_never_shut_is_no_matter_of_shape(faces_a: FaceSet) -> N
 
 
 def test_one_person_twice_has_the_same_shape(faces_a: FaceSet) -> None:
-    points = np.stack([apply(m, p) for m, p in zip(faces_a.transform, faces_a.faces.points, strict=True)]) / 128
+    points = aligned(faces_a)
     acting = faces_a.faces.acting()
     offset = shape_offset((points[::2], points[1::2]), (acting[::2], acting[1::2]))
     assert np.abs(offset[:, :2]).mean() < 0.01

@@ -19,10 +19,8 @@ _RIDGE = 1e-3
 _REST = 20
 _FACE = 468
 """landmarks of the face; the irises come after"""
-_GAZE = slice(11, 19)
-"""the blendshapes eyeLookDownLeft to eyeLookUpRight"""
-_LIPS = (25, 34, 35, 48, 49)
-"""those that part the lips: jawOpen, mouthLowerDown and mouthUpperUp"""
+_WITHOUT_REST = [*range(11, 19), 25, 34, 35, 48, 49, -2, -1]
+"""gaze (eyeLookDownLeft to eyeLookUpRight), what parts the lips (jawOpen, mouthLowerDown, mouthUpperUp), and angles"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
 """corners, and the iris with its middle"""
 
@@ -36,7 +34,7 @@ def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
     looks aside most of the time looks aside, and who speaks most of the time has an open mouth.
     """
     resting = np.percentile(acting, _REST, axis=0)
-    resting[_GAZE] = resting[list(_LIPS)] = resting[-2:] = 0
+    resting[_WITHOUT_REST] = 0
     return np.asarray(resting, np.float32)
 
 

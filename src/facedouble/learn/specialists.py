@@ -25,6 +25,7 @@ from torch import Tensor
 from ..curate.faceset import FaceSet
 from ..curate.part import ORIENTATION_EDGES, ORIENTATIONS
 from ..errors import ModelError
+from ..faces import HALF_RADIAN
 from ..project import save_json
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from . import checkpoint, data
@@ -34,7 +35,6 @@ _BEYOND = 8.0
 """degrees beyond its own angles that a specialist learns from, to be sure where it hands over"""
 _FADE = 5.0
 """degrees to both sides of an edge, over which one hands over to the next"""
-_HALF_RADIANS = 0.5
 
 
 def folder(model: Path, name: str) -> Path:
@@ -108,7 +108,7 @@ class Routed:
 
     def rebuild(self, seen: Seen, of: str, by: str) -> Tensor:
         """See Network.rebuild."""
-        yaw = np.degrees(seen.acting[:, -2].double().cpu().numpy() * _HALF_RADIANS)
+        yaw = np.degrees(seen.acting[:, -2].double().cpu().numpy() * HALF_RADIAN)
         parts = torch.from_numpy(shares(yaw)).to(seen.acting)
         drawn = torch.zeros((), device=parts.device)
         for column, name in enumerate(ORIENTATIONS):
