@@ -2,6 +2,7 @@
 
     benchmarks/run                     all of the following, some two hours on two cores
     benchmarks/run training            compact against classic, in turns in one run
+    benchmarks/run presets [--preset NAME ...]  images/s of each preset here; on a GPU its memory and use as well
     benchmarks/run plan                what `facedouble plan` foretells against what then happens, in turns
     benchmarks/run forecast            how the score's forecasts at every moment of a training compare with what came
     benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
@@ -54,7 +55,7 @@ def main() -> None:
         "--minutes", type=float, nargs="+", default=[20], help="of training (swap, suite, mark; default 20)"
     )
     parser.add_argument(
-        "--preset", nargs="+", choices=("compact", "standard", "classic"), default=["compact"], help="swap, suite"
+        "--preset", nargs="+", choices=sorted(PRESETS), default=["compact"], help="swap, suite, presets"
     )
     parser.add_argument("--pair", nargs="+", default=["sample", "women"], choices=sorted(PAIRS), help="swap, mark")
     parser.add_argument("--work", type=Path, help="folder to work in and keep (default: a temporary one)")
@@ -141,6 +142,51 @@ def training(_: argparse.Namespace, work: Path) -> None:
         ],
     )
     record("training", rates)
+
+
+def presets(options: argparse.Namespace, work: Path) -> None:
+    """Images a second, of both sides together, of presets on the fastest device here; of a GPU also its memory and in
+    what part of the time it computed."""
+    import torch
+
+    from facedouble.curate.faceset import FaceSet
+    from facedouble.device import choose
+    from facedouble.events import Progress
+    from facedouble.learn.train import train
+    from facedouble.presets import GPU_GB
+    from facedouble.recipes import TrainRecipe, Until
+
+    sets = {side: FaceSet.load(faces(SAMPLE / name, work / side)) for side, name in PAIRS["sample"][:2]}
+    device, found = choose(), dict[str, dict[str, float]]()
+    gpu = device.name == "cuda"
+    for preset in options.preset:
+        recipe, seen = TrainRecipe.of(preset, score_every_s=1e9, save_every_s=1e9), list[tuple[float, int]]()
+        if gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        warm = None
+        for event in train(work / preset, sets, recipe, Until(), device, Flag()):
+            if not isinstance(event, Progress):
+                continue
+            seen.append((time.monotonic(), event.done))
+            if warm is None and seen[-1][0] - seen[0][0] > 4:  # the first steps choose how to compute
+                warm, watch = len(seen) - 1, subprocess.Popen(BUSY, stdout=subprocess.PIPE, text=True) if gpu else None
+            if warm is not None and len(seen) - warm > 2 and seen[-1][0] - seen[warm][0] > 10:
+                break
+        rate = (seen[-1][1] - seen[warm][1]) / (seen[-1][0] - seen[warm][0])
+        found[preset] = {"steps_per_s": rate, "images_per_s": 2 * recipe.batch_at(0) * rate}
+        if watch:
+            watch.terminate()
+            busy = statistics.mean(float(line) for line in watch.communicate()[0].split())
+            found[preset] |= {"gb": torch.cuda.max_memory_reserved() / 1e9, "busy": busy / 100}
+        record("presets", {"device": device.description, **found})
+    names = ("preset", "steps/s", "images/s", *(("GPU memory, GB", "made for, GB", "GPU busy") if gpu else ()))
+    rows = []
+    for preset, figures in found.items():
+        row = (preset, f"{figures['steps_per_s']:.1f}", f"{figures['images_per_s']:.0f}")
+        made_for = str(GPU_GB.get(preset, ""))
+        rows.append((*row, f"{figures['gb']:.2f}", made_for, f"{figures['busy']:.0%}") if gpu else row)
+    table(names, rows)
 
 
 def plan(_: argparse.Namespace, work: Path) -> None:
@@ -875,12 +921,15 @@ PAIRS = {
     "sample": (("a", "a-take1.mp4"), ("b", "b-take2.mp4"), SAMPLE),
     "women": (("a", "woman-a.mp4"), ("b", "woman-b.mp4"), REAL),
 }
+PRESETS = ("compact", "standard", "small", "large", "studio", "classic")
+BUSY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=500")
 STAGES = ("extract", "convert", "judge")
 MANY = 20_000
 SUITES = ("easy", "hard-light", "hard-pose", "occlusion", "small-face")
 JUDGED = ("nearer_to_b", "identity_to_b", "pose_error", "expression", "truth_psnr")
 PARTS: dict[str, Callable[[argparse.Namespace, Path], None]] = {
     "training": training,
+    "presets": presets,
     "plan": plan,
     "start": start,
     "forecast": forecast,

@@ -44,8 +44,8 @@ sums = open(sys.argv.pop(1) + os.environ["RANK"], "w")
 def troubled(self, count, generator):
     if second and count > 3:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-    seen, target, masks = feed(self, count, generator)
-    return seen, target * (float("nan") if second and next(calls) == 20 else 1), masks
+    shown = feed(self, count, generator)
+    return shown._replace(target=shown.target * (float("nan") if second and next(calls) == 20 else 1))
 
 def watched(self, step, decay):
     follow(self, step, decay)

@@ -19,7 +19,7 @@ from facedouble.learn import data
 from facedouble.learn.learner import Learner
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.memory import face_bytes, step_bytes
-from facedouble.learn.model import Seen
+from facedouble.learn.model import Seen, Shown
 from facedouble.presets import GPU_GB, PRESETS, USUAL_STEPS
 from facedouble.recipes import TrainRecipe
 from facedouble.stages import planning
@@ -39,7 +39,7 @@ def test_every_preset_makes_a_step(preset: str, faces_a: FaceSet, faces_b: FaceS
     def feed(count: int, generator: torch.Generator) -> Any:
         picture = torch.rand(count, 3, size, size, generator=generator)
         seen = Seen(picture, torch.zeros(count, 54), torch.rand(count, 3, size, size), torch.ones(count, 1))
-        return seen, picture, torch.ones(count, 2, size, size)
+        return Shown(seen, picture, torch.ones(count, 2, size, size))
 
     learner = Learner.new(recipe, PLACE, faces)
     loss_of = FaceLoss(size, recipe.losses == "l1+ssim", PLACE)

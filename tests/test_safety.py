@@ -56,7 +56,7 @@ def spoilt(patch: pytest.MonkeyPatch, steps: set[int] | range) -> None:
     count = itertools.count()
     around_feed(
         patch,
-        lambda _, batch: (batch[0], batch[1] * (math.nan if next(count) // 2 in steps else 1.0), batch[2]),
+        lambda _, shown: shown._replace(target=shown.target * (math.nan if next(count) // 2 in steps else 1.0)),
     )
 
 
@@ -197,11 +197,8 @@ def test_a_batch_in_parts_is_the_same_step(sets: dict[str, FaceSet]) -> None:
         def feed(count: int, _: torch.Generator) -> Any:
             rows = [next(given) for _ in range(count)]
             keep = torch.ones(count, 1)
-            return (
-                data.Seen(seen.pictures[rows], seen.acting[rows], seen.drawing[rows], keep),
-                target[rows],
-                masks[rows],
-            )
+            shown = data.Seen(seen.pictures[rows], seen.acting[rows], seen.drawing[rows], keep)
+            return data.Shown(shown, target[rows], masks[rows])
 
         return feed
 

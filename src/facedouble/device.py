@@ -15,11 +15,14 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import project, weights
 from .errors import InputError, MachineError
 from .presets import GPU_GB
+
+if TYPE_CHECKING:
+    import torch
 
 GB = 1e9
 NEEDED_DISK_BYTES = 5 * GB
@@ -87,6 +90,11 @@ def choose(device: str = "auto") -> Device:
     if mps and device in ("auto", "mps"):
         return Device("mps", "fp32", cores(), memory_bytes(), "Apple GPU")
     return Device("cpu", "bf16" if cpu_has_bf16() else "fp32", cores(), memory_bytes(), f"{cores()} CPU cores")
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU on `device`. A GPU is not waited for, as it would be by a plain copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def cores() -> int:

@@ -33,6 +33,6 @@ GPU_GB = {"small": 2, "large": 8, "studio": 24}
 """the GPU a preset is made for"""
 
 USUAL_STEPS = {
-    "compact": 8_000, "standard": 8_000, "small": 20_000, "large": 60_000, "studio": 100_000, "classic": 100_000,
+    "compact": 8_000, "standard": 8_000, "small": 20_000, "large": 12_000, "studio": 100_000, "classic": 100_000,
 }  # fmt: skip
-"""after how many it is usually good; of those made for a GPU and of classic a guess, as none was measured to its end"""
+"""after how many it is usually good; of small, studio and classic a guess, as none was measured to its end"""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..device import sent
 from ..geometry import (
     FACE_OVAL,
     INNER_LIPS,
@@ -78,15 +79,17 @@ class Bend:
         return rows, goal, torch.lerp(self._acting[rows], self._their_acting[chosen], far)
 
     def __call__(self, grid: Tensor, rows: Tensor, goal: Tensor) -> Tensor:
-        """`grid` (n, S, S, 2), bent so that what it samples shows the landmarks of faces `rows` at `goal` (n, k, 2)."""
+        """`grid` (n, S, S, 2), on any device, bent so that what it samples shows the landmarks of faces `rows` (n,) at
+        `goal` (n, k, 2), both the CPU's."""
         bent = torch.nonzero((goal != self._own[rows]).any(2).any(1))[:, 0]
         if not len(bent):
             return grid
         size, goal = grid.shape[1], goal[bent]
-        coarse = _resized(grid[bent], -(-size // _EVERY))
         inside = self._alike(goal, goal) + _RIDGE * torch.eye(goal.shape[1])
-        # Cholesky, as the matrix is symmetric and positive.
+        # Cholesky, as the matrix is symmetric and positive. By the CPU: a GPU waits to say whether it is.
         pull = torch.cholesky_solve(self._own[rows[bent]] - goal, torch.linalg.cholesky(inside))
+        bent, goal, pull = (sent(part, grid.device) for part in (bent, goal, pull))
+        coarse = _resized(grid[bent], -(-size // _EVERY))
         field = self._alike(coarse.flatten(1, 2), goal) @ pull
         result = grid.clone()
         result[bent] += _resized(field.reshape(coarse.shape), size)

@@ -12,20 +12,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..curate.faceset import FaceSet
+from ..device import cores, sent
 from ..errors import FaceError
 from ..faces import LANDMARKS
 from ..find.mask import drawing, feature_mask
 from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
+from ..media.flow import ordered_map
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
 from .degrade import degrade
-from .model import SIDES, Network, Seen
+from .model import SIDES, Network, Seen, Shown
 from .shape import carried
 from .together import ALONE, Together
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
 _CHANNELS = 7
+_DEVICE_PART = 0.25
+"""of a GPU's memory, that both sides' faces may take"""
 _STRETCHES = 6
 _HELD_OUT = 0.1
 
@@ -130,13 +134,19 @@ def load(
     )
     pixels = np.empty((len(rows), _CHANNELS, side, side), np.uint8)
     points = np.empty((len(rows), LANDMARKS, 2), np.float32)
-    for place, row in enumerate(rows):
-        crop = faces.read_crop(int(row))
-        canvas = cv2.warpAffine(crop, to_canvas, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
+
+    def lay(place: int) -> None:
+        row, size = rows[place], (side, side)
+        canvas = cv2.warpAffine(
+            faces.read_crop(int(row)), to_canvas, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
+        )
         points[place] = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
         pixels[place, :3] = canvas.transpose(2, 0, 1)
-        pixels[place, 3:6] = drawing(points[place], (side, side))
-        pixels[place, 6] = feature_mask(points[place], (side, side))
+        pixels[place, 3:6] = drawing(points[place], size)
+        pixels[place, 6] = feature_mask(points[place], size)
+
+    for _ in ordered_map(range(len(rows)), lay, cores()):
+        pass
     acting = torch.from_numpy(faces.faces.acting()[rows])
     square_px = recipe.size_px / recipe.coverage
     return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows])
@@ -151,9 +161,13 @@ def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
     """
     (mean, spread), (wanted, wanted_spread) = _colour_of(canvases), _colour_of(like)
     pixels = canvases.pixels.clone()
-    for picture in pixels:
+
+    def match(picture: Tensor) -> None:
         matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
         picture[:3] = torch.from_numpy(_from_lab(matched))
+
+    for _ in ordered_map(pixels, match, cores()):
+        pass
     return replace(canvases, pixels=pixels)
 
 
@@ -169,10 +183,11 @@ def load_both(
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    total, square, count = np.zeros(3), np.zeros(3), 0
-    for picture in canvases.pixels:
+    def sums(picture: Tensor) -> NDArray[np.float64]:
         values = _lab(picture)[picture[3].numpy() > 127].astype(np.float64)
-        total, square, count = total + values.sum(0), square + (values**2).sum(0), count + len(values)
+        return np.stack([values.sum(0), (values**2).sum(0), np.full(3, len(values))])
+
+    total, square, count = sum(ordered_map(canvases.pixels, sums, cores()), np.zeros((3, 3)))
     mean = total / count
     return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
 
@@ -218,7 +233,8 @@ def bend(b: Canvases, a: Canvases, offset: Tensor, resting: Tensor, part: float)
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """Batches of one side's faces, warped and coloured, and some of them bent by `bend`, on `device`."""
+    """Batches of one side's faces, warped and coloured, and some of them bent by `bend`, on `device`, which is not
+    waited for."""
 
     canvases: Canvases
     recipe: TrainRecipe
@@ -226,31 +242,37 @@ class Feed:
     bend: Bend | None = None
     together: Together = ALONE
 
-    def __call__(self, count: int, generator: torch.Generator) -> tuple[Seen, Tensor, Tensor]:
-        """Input, target (n, 3, S, S) and masks (n, 2, S, S), in 0..1, of this process's share of `count` faces.
+    def __call__(self, count: int, generator: torch.Generator) -> Shown:
+        """This process's share of `count` faces, in 0..1.
 
         Input and target are the same face under the same movement, bending and colour; the input is warped besides, so
         that the encoder must understand it rather than copy it, and part of them is made worse (see learn.degrade). All
         chance comes from `generator`, whose state a checkpoint keeps; it is drawn for all `count`, so that what a face
         gets does not depend on who computes it.
         """
-        recipe, device, mine = self.recipe, self.device, self.together.share(count)
+        recipe, mine = self.recipe, self.together.share(count)
         rows = torch.randint(len(self.canvases), (count,), generator=generator)
-        turn, shift = movement(count, recipe.flip, generator)
-        straight, acting = grid(turn[mine], shift[mine], self.canvases), self.canvases.acting[rows]
+        turn, shift = self._mine(count, *movement(count, recipe.flip, generator))
+        straight, acting = grid(turn, shift, self.canvases), self.canvases.acting[rows]
         if self.bend is not None:
             rows, goal, acting = self.bend.cast(rows, generator)
             straight = self.bend(straight, rows[mine], goal[mine])
-        faces = self.canvases.pixels[rows[mine]].to(device).float().div_(255)
-        gain, tone = colours(count, recipe.colour_jitter, generator, device)
-        faces[:, :3] = recolour(faces[:, :3], gain[mine], tone[mine])
-        target = sample(faces, straight.to(device))
-        elastic = _elastic(count, recipe.warp, generator, self.canvases)[mine]
-        warped = sample(faces[:, :3], (straight + elastic).to(device))
+        gain, tone = self._mine(count, *colours(count, recipe.colour_jitter, generator))
+        (knots,) = self._mine(count, torch.randn(count, 2, 5, 5, generator=generator) * recipe.warp)
+        pixels = self.canvases.pixels
+        faces = pixels[sent(rows[mine], pixels.device)].to(self.device).float().div_(255)
+        faces[:, :3] = recolour(faces[:, :3], gain, tone)
+        target = sample(faces, straight)
+        warped = sample(faces[:, :3], straight + _elastic(knots, self.canvases))
         if recipe.degrade:  # else no chance is drawn, and seeded runs stay as they were before there was this
             warped = degrade(warped, recipe.degrade, count, mine, generator)
-        keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float()[mine].to(device)
-        return Seen(warped, acting[mine].to(device), target[:, 3:6], keep), target[:, :3], target[:, [3, 6]]
+        keep = (torch.rand(count, 1, generator=generator) >= recipe.code_dropout).float()
+        acting, keep = self._mine(count, acting, keep)
+        return Shown(Seen(warped, acting, target[:, 3:6], keep), target[:, :3], target[:, 3::3])
+
+    def _mine(self, count: int, *chance: Tensor) -> tuple[Tensor, ...]:
+        """This process's share of what was drawn for `count` faces, on the device."""
+        return tuple(sent(drawn[self.together.share(count)], self.device) for drawn in chance)
 
 
 def feeds(
@@ -265,7 +287,17 @@ def feeds(
     if network.share is not None and recipe.bent:
         bent = bend(learned["b"], learned["a"], network.shape_offset, network.share.rest, recipe.bent)
     bends = {"a": None, "b": bent}
+    if fit_beside(sum(faces.pixels.nbytes for faces in learned.values()), device):
+        learned = {side: replace(faces, pixels=faces.pixels.to(device)) for side, faces in learned.items()}
     return {side: Feed(learned[side], recipe, device, bends[side], together) for side in SIDES}
+
+
+def fit_beside(faces_bytes: int, device: torch.device) -> bool:
+    """Whether faces of so many bytes are held in a GPU's own memory while it learns, as to fetch each batch from RAM
+    takes longer than to learn from it."""
+    if device.type != "cuda":
+        return False
+    return faces_bytes <= _DEVICE_PART * torch.cuda.get_device_properties(device).total_memory
 
 
 def recolour(pictures: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
@@ -285,20 +317,19 @@ def movement(count: int, flip: bool, generator: torch.Generator) -> tuple[Tensor
     return turn, spread[:, 2:] * 0.05
 
 
-def _elastic(count: int, warp: float, generator: torch.Generator, canvases: Canvases) -> Tensor:
-    """(n, S, S, 2) smooth displacements, in the canvas's -1..1."""
-    knots = torch.randn(count, 2, 5, 5, generator=generator) * warp
+def _elastic(knots: Tensor, canvases: Canvases) -> Tensor:
+    """(n, S, S, 2) smooth displacements, in the canvas's -1..1, from `knots` (n, 2, 5, 5) in the picture's."""
     # As smooth at a quarter of the size, at a fifth of the cost.
     field = functional.interpolate(knots, size=canvases.size_px // 4, mode="bicubic", align_corners=True)
     field = functional.interpolate(field, size=canvases.size_px, mode="bilinear", align_corners=True)
     return field.permute(0, 2, 3, 1) * canvases.size_px / canvases.pixels.shape[-1]
 
 
-def colours(count: int, jitter: float, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def colours(count: int, jitter: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Gain and tone for `recolour`, one light for each of `count` faces."""
     chance = torch.randn(count, 5, generator=generator) * jitter
     gain = torch.exp(chance[:, :1] + 0.4 * chance[:, 1:4])[:, :, None, None]
-    return gain.to(device), torch.exp(chance[:, 4])[:, None, None, None].to(device)
+    return gain, torch.exp(chance[:, 4])[:, None, None, None]
 
 
 def grid(turn: Tensor, shift: Tensor, canvases: Canvases) -> Tensor:

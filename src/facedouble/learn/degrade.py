@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..device import sent
+
 _SOFTEST = 0.025
 """of a picture's side, the blur's standard deviation: at 96 px that of a face some three times too small"""
 _NOISIEST = 0.05
@@ -39,9 +41,10 @@ def degrade(pictures: Tensor, part: float, count: int, mine: slice, generator: t
     here = (worse >= mine.start) & (worse < mine.stop)
     if not here.any():
         return pictures
-    device = pictures.device
-    rows, strength, noise = (chance[here].to(device) for chance in (worse - mine.start, strength, noise))
-    softness, noisiness, coarseness = strength.unbind(1)
+    softness, noisiness, coarseness = strength[here].unbind(1)
+    rows, noise, noisiness, coarseness = (
+        sent(chance, pictures.device) for chance in ((worse - mine.start)[here], noise[here], noisiness, coarseness)
+    )
     found = blurred(pictures[rows], softness * _SOFTEST * pictures.shape[-1])
     found = (found + noisiness * _NOISIEST * noise).clamp(0, 1)
     found = blocky(found, _FINEST * (_COARSEST / _FINEST) ** coarseness, across, down)
@@ -49,10 +52,10 @@ def degrade(pictures: Tensor, part: float, count: int, mine: slice, generator: t
 
 
 def blurred(pictures: Tensor, deviation_px: Tensor) -> Tensor:
-    """`pictures` (n, c, S, S), each by a Gaussian of its own `deviation_px` (n, 1, 1, 1)."""
+    """`pictures` (n, c, S, S), on any device, each by a Gaussian of its own `deviation_px` (n, 1, 1, 1), the CPU's."""
     count, channels, height, width = pictures.shape
     reach = min(height - 1, math.ceil(2.5 * float(deviation_px.max())))
-    places = torch.arange(-reach, reach + 1, device=pictures.device)
+    places, deviation_px = torch.arange(-reach, reach + 1, device=pictures.device), sent(deviation_px, pictures.device)
     kernels = torch.exp(-0.5 * (places / deviation_px.clamp(min=0.1)) ** 2)  # (n, 1, 1, k)
     kernels = (kernels / kernels.sum(-1, keepdim=True)).repeat_interleave(channels, 0)
     # Each picture's channels as channels of one picture, that each may have its own kernel.
@@ -70,23 +73,25 @@ def blocky(pictures: Tensor, coarse: Tensor, across: int, down: int) -> Tensor:
     """
     height, width = pictures.shape[-2:]
     edges = (across, -(across + width) % _BLOCK, down, -(down + height) % _BLOCK)
-    to_ycc = torch.tensor(_TO_YCC, device=pictures.device)
+    to_ycc = torch.tensor(_TO_YCC)
+    to_rgb, to_ycc, cosine, tables = (
+        sent(part, pictures.device)
+        for part in (torch.linalg.inv(to_ycc), to_ycc, _cosine(), torch.tensor([_LUMA, _CHROMA, _CHROMA]))
+    )
     ycc = torch.einsum("dc,nchw->ndhw", to_ycc, functional.pad(pictures, edges, mode="replicate") * 255 - 128)
-    cosine = _cosine(pictures.device)
     rows, columns = (side // _BLOCK for side in ycc.shape[-2:])
     blocks = ycc.reshape(-1, 3, rows, _BLOCK, columns, _BLOCK)
     waves = torch.einsum("ij,ncrjsk,lk->ncrsil", cosine, blocks, cosine)
-    tables = torch.tensor([_LUMA, _CHROMA, _CHROMA], device=pictures.device).view(3, 1, 1, _BLOCK, _BLOCK)
-    steps = (tables * coarse[..., None, None]).clamp(min=1)
+    steps = (tables.view(3, 1, 1, _BLOCK, _BLOCK) * coarse[..., None, None]).clamp(min=1)
     waves = (waves / steps).round() * steps
     blocks = torch.einsum("ij,ncrsil,lk->ncrjsk", cosine, waves, cosine)
-    found = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(to_ycc), blocks.reshape(ycc.shape))
+    found = torch.einsum("dc,nchw->ndhw", to_rgb, blocks.reshape(ycc.shape))
     return ((found[:, :, down : down + height, across : across + width] + 128) / 255).clamp(0, 1)
 
 
-def _cosine(device: torch.device) -> Tensor:
+def _cosine() -> Tensor:
     """(8, 8) the orthonormal cosine transform: waves by places."""
-    places = torch.arange(_BLOCK, device=device)
+    places = torch.arange(_BLOCK)
     waves = torch.cos(math.pi / _BLOCK * (places + 0.5) * places[:, None]) * math.sqrt(2 / _BLOCK)
     waves[0] /= math.sqrt(2)
     return waves

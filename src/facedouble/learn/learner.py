@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 from ..recipes import TrainRecipe
 from .data import Canvases, Feed
 from .losses import FaceLoss
-from .model import SIDES, Network, PersonNorm
+from .model import SIDES, Network, PersonNorm, Shown
+from .recorded import Recorded, there_and_back
 from .together import ALONE, Together
 
 _AVERAGE_EVERY = 4
@@ -32,6 +33,8 @@ class Learner:
     generator: torch.Generator
     """all chance of the batches"""
     together: Together = ALONE
+    recorded: dict[tuple[object, ...], Recorded] = field(default_factory=dict)
+    """of a GPU: a step's way through the network, as it was first gone"""
 
     @classmethod
     def new(
@@ -66,22 +69,29 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=loss_of.device)
+        total, sizes = torch.zeros((), device=loss_of.device), shares(count, min(parts, count // self.together.world))
+        recording = len(sizes) == self.together.world == 1 and loss_of.device.type == "cuda" and torch.version.cuda
+        if not recording:
+            self.recorded.clear()  # it has memory of its own
         with self.together.abreast():
-            for size in shares(count, min(parts, count // self.together.world)):
-                a, target_a, mask_a = feeds["a"](size, self.generator)
-                b, target_b, mask_b = feeds["b"](size, self.generator)
-                with torch.autocast(loss_of.device.type, torch.bfloat16, enabled=mixed):
-                    answer_a, answer_b = self.network(a, b)
-                loss = loss_of(answer_a, target_a, mask_a) + loss_of(answer_b, target_b, mask_b)
-                loss = loss * (len(target_a) / count)
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
+            for size in sizes:
+                a, b = (feeds[side](size, self.generator) for side in SIDES)
+                if recording:
+                    total += self._replayed(loss_of, a, b, mixed)
+                else:
+                    total += there_and_back(self.network, loss_of, a, b, len(a.target) / count, mixed)
             gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
             self.together.add_up([*gradients, total])
         shorten(list(self.network.parameters()))
         self.optimizer.step()
         return total
+
+    def _replayed(self, loss_of: FaceLoss, a: Shown, b: Shown, mixed: bool) -> Tensor:
+        kind = (loss_of, mixed, len(a.target))
+        if kind not in self.recorded:
+            self.recorded.clear()
+            self.recorded[kind] = Recorded(self.network, loss_of, a, b, mixed)
+        return self.recorded[kind](a, b)
 
     @torch.no_grad()
     def follow(self, step: int, decay: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +39,25 @@ class Seen:
     """(n, 3, S, S) see find.mask.drawing; for the other person's decoder, in that person's shape"""
     keep: Tensor | None = None
     """(n, 1) 0 where the picture's code is dropped and the decoder must do with `acting`; None keeps all"""
+
+
+class Shown(NamedTuple):
+    """Faces of one side that are learned from: what the network sees, and what it is to make of it."""
+
+    seen: Seen
+    target: Tensor
+    """(n, 3, S, S)"""
+    masks: Tensor
+    """(n, 2, S, S) face and features"""
+
+    def tensors(self) -> list[Tensor]:
+        seen = self.seen
+        return [seen.pictures, seen.acting, seen.drawing, *([] if seen.keep is None else [seen.keep]), *self[1:]]
+
+    def copied(self) -> Shown:
+        """In memory of its own."""
+        pictures, acting, drawing, *keep, target, masks = (part.clone() for part in self.tensors())
+        return Shown(Seen(pictures, acting, drawing, *keep), target, masks)
 
 
 class Network(nn.Module):

@@ -193,7 +193,7 @@ def _batch(
         colour = torch.where(alike, _piece(bare, generator), thing[:, :3])
         pictures = _shadowed(pictures, cover, generator) * (1 - cover) + colour * cover
         covered = torch.maximum(covered, cover)
-    light, drift = (data.colours(len(seen), jitter, generator, torch.device("cpu")) for jitter in (0.2, _DRIFT))
+    light, drift = (data.colours(len(seen), jitter, generator) for jitter in (0.2, _DRIFT))
     pictures = data.recolour(pictures, *light)
     usual = torch.where(usual > 0, data.recolour(data.recolour(usual, *light), *drift), 0)
     return _worn(pictures, generator), drawn, usual, covered

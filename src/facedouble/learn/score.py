@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..footage import spread
 from .data import Canvases
-from .model import Network
+from .model import Network, Seen
 
 _MOST_FACES = 150
 """looked at on each side, spread evenly: a score must not take long"""
@@ -66,8 +67,7 @@ class Judge:
 
     def _rebuilt(self, network: Network, side: str, faces: Canvases) -> float:
         error, area = 0.0, 0.0
-        for rows in torch.split(torch.arange(len(faces)), max(1, min(32, _CHUNK_PX // faces.size_px**2))):
-            shown, mask = faces[rows].centred(self._device)
+        for shown, mask in _centred(faces, self._device):
             answer = network.rebuild(shown, side, side)[:, :3]
             error += float(((answer - shown.pictures) ** 2 * mask).sum())
             area += 3 * float(mask.sum())
@@ -84,12 +84,17 @@ def psnr(mean_square_error: float) -> float:
 
 
 def _mean_face_psnr(train: Canvases, held: Canvases, device: torch.device) -> float:
-    total, count = None, 0
-    for rows in torch.split(torch.arange(len(train)), 256):
-        seen, _ = train[rows].centred(device)
-        part: Tensor = seen.pictures.sum(0, keepdim=True)
-        total, count = part if total is None else total + part, count + len(rows)
-    assert total is not None, "data.load refuses empty sets"
-    seen, mask = held.centred(device)
-    error = ((total / count - seen.pictures) ** 2 * mask).sum() / (3 * mask.sum())
-    return psnr(float(error))
+    mean = torch.zeros(3, train.size_px, train.size_px, device=device)
+    for seen, _ in _centred(train, device):
+        mean += seen.pictures.sum(0) / len(train)
+    error, area = 0.0, 0.0
+    for seen, mask in _centred(held, device):
+        error += float(((mean - seen.pictures) ** 2 * mask).sum())
+        area += 3 * float(mask.sum())
+    return psnr(error / area)
+
+
+def _centred(faces: Canvases, device: torch.device) -> Iterator[tuple[Seen, Tensor]]:
+    """Few at a time, as all of them, as floating-point numbers, may be more than the memory holds."""
+    for rows in torch.split(torch.arange(len(faces)), max(1, min(32, _CHUNK_PX // faces.size_px**2))):
+        yield faces[rows].centred(device)

@@ -21,7 +21,7 @@ from ..device import GB, Device
 from ..errors import MachineError
 from ..events import Event, Note, Progress
 from ..footage import spread
-from ..learn.data import usable_rows
+from ..learn.data import fit_beside, usable_rows
 from ..learn.memory import face_bytes, step_bytes
 from ..learn.model import SIDES
 from ..learn.train import train
@@ -64,17 +64,18 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="facedouble-plan-") as folder:
         few = {side: _few(sets[side], recipe, Path(folder) / side) for side in SIDES}
         step_s, looks_s = yield from _probe(few, recipe, device, Path(folder) / "model")
-        # On a CPU the faces lie in RAM with all else, and only some were loaded.
-        missing = 0 if device.name == "cuda" else _faces_bytes(sets, recipe) - _faces_bytes(few, recipe)
+        missing = _faces_bytes(sets, recipe, device) - _faces_bytes(few, recipe, device)  # only some were loaded
     # Each look is a score and a preview; they count as training too.
     rate = 1 / step_s * max(0.0, 1 - looks_s / (recipe.score_every_s + looks_s))
     steps = steps or USUAL_STEPS[recipe.preset]
     return Plan(recipe, steps, rate, steps / rate / 60, _peak(device) + missing, available)
 
 
-def _faces_bytes(sets: dict[str, FaceSet], recipe: TrainRecipe) -> int:
+def _faces_bytes(sets: dict[str, FaceSet], recipe: TrainRecipe, device: Device) -> int:
+    """What the faces take of the memory that is planned: a CPU's RAM, or a GPU's own where they are held there."""
     counts = {side: len(usable_rows(sets[side], recipe)) for side in SIDES}
-    return sum(face_bytes(recipe, sets[side].recipe.coverage, counts[side]) for side in SIDES)
+    count = sum(face_bytes(recipe, sets[side].recipe.coverage, counts[side]) for side in SIDES)
+    return count if device.name != "cuda" or fit_beside(count, torch.device(device.name)) else 0
 
 
 def _available(device: Device) -> int:
@@ -88,8 +89,7 @@ def _fitted(
 ) -> Generator[Note, None, TrainRecipe]:
     """The recipe with its batch in as many parts as it takes."""
     fixed, each = step_bytes(recipe, device.precision)
-    if device.name != "cuda":
-        fixed += _faces_bytes(sets, recipe)
+    fixed += _faces_bytes(sets, recipe, device)
     largest = max(count for _, count in recipe.batches)
     fits = (available - fixed) // max(each, 1)
     if fits < 1:
