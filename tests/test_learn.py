@@ -206,6 +206,19 @@ def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
     assert after < 0.15 * before
 
 
+def test_redder_lips_of_one_person_change_no_colour(sets: dict[str, FaceSet]) -> None:
+    a = data.load(sets["a"], SMALL)
+    redder = a.pixels.clone()
+    lips = (a.pixels[:, 3:4] > 127) & (a.pixels[:, 6:] > 127)
+    green = redder[:, 1:2]
+    green[lips] = (green[lips] * 0.6).byte()
+    changed = data.match_colour(a, replace(a, pixels=redder)).pixels.float() - a.pixels.float()
+    skin = (a.pixels[:, 3] > 127) & (a.pixels[:, 6] < 128)
+    tint = changed[:, 0] - changed[:, 1]  # lightness alone would change both alike
+    assert float(tint[skin].abs().mean()) < 1.5
+    assert float((redder.float() - a.pixels.float())[:, 1:2][lips].mean()) < -20
+
+
 def test_the_learning_rate_warms_up_and_decays_as_asked() -> None:
     half, until = checkpoint.State(step=500), Until(steps=1000)
     for recipe, parts in (

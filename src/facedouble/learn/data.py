@@ -153,11 +153,12 @@ def load(
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
-    """`canvases` with mean and spread of their faces' colour, all together, brought to those of `like`, in CIELAB.
+    """`canvases` with mean and spread of their faces' lightness and their skin's colour, all together, brought to those
+    of `like`, in CIELAB.
 
     Both sides then come to the encoder in one light on the whole, so that it need not learn two, and B's decoder
-    answers in A's
-    colours. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
+    answers in A's colours. Of lips and eyes only the lightness counts: that the one's are redder or bluer says nothing
+    of the light on the other. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
     """
     (mean, spread), (wanted, wanted_spread) = _colour_of(canvases), _colour_of(like)
     pixels = canvases.pixels.clone()
@@ -184,10 +185,12 @@ def load_both(
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     def sums(picture: Tensor) -> NDArray[np.float64]:
-        values = _lab(picture)[picture[3].numpy() > 127].astype(np.float64)
-        return np.stack([values.sum(0), (values**2).sum(0), np.full(3, len(values))])
+        face = (picture[3] > 127).numpy()
+        lab, skin = _lab(picture).astype(np.float64), face & (picture[6] < 128).numpy()
+        parts = [lab[face][:, 0], *lab[skin][:, 1:].T]
+        return np.array([[values.sum(), (values**2).sum(), len(values)] for values in parts])
 
-    total, square, count = sum(ordered_map(canvases.pixels, sums, cores()), np.zeros((3, 3)))
+    total, square, count = np.transpose(sum(ordered_map(canvases.pixels, sums, cores()), np.zeros((3, 3))))
     mean = total / count
     return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
 
