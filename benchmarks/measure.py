@@ -41,6 +41,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from facedouble.presets import GPU_GB, PRESETS
+
 HERE = Path(__file__).resolve().parent
 SUITE = HERE / "suite"
 SAMPLE = HERE.parent / "src" / "facedouble" / "sample"
@@ -153,7 +155,6 @@ def presets(options: argparse.Namespace, work: Path) -> None:
     from facedouble.device import choose
     from facedouble.events import Progress
     from facedouble.learn.train import train
-    from facedouble.presets import GPU_GB
     from facedouble.recipes import TrainRecipe, Until
 
     sets = {side: FaceSet.load(faces(SAMPLE / name, work / side)) for side, name in PAIRS["sample"][:2]}
@@ -921,7 +922,6 @@ PAIRS = {
     "sample": (("a", "a-take1.mp4"), ("b", "b-take2.mp4"), SAMPLE),
     "women": (("a", "woman-a.mp4"), ("b", "woman-b.mp4"), REAL),
 }
-PRESETS = ("compact", "standard", "small", "large", "studio", "classic")
 BUSY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0", "--loop-ms=500")
 STAGES = ("extract", "convert", "judge")
 MANY = 20_000

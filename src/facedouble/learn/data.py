@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from .degrade import degrade
 from .model import SIDES, Network, Seen, Shown
 from .shape import carried
 from .together import ALONE, Together
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 MOST_FACES, _MOST_BYTES = 6000, 1 << 30
 _CHANNELS = 7
@@ -145,11 +149,16 @@ def load(
         pixels[place, 3:6] = drawing(points[place], size)
         pixels[place, 6] = feature_mask(points[place], size)
 
-    for _ in ordered_map(range(len(rows)), lay, cores()):
+    for _ in _by_all_cores(range(len(rows)), lay):
         pass
     acting = torch.from_numpy(faces.faces.acting()[rows])
     square_px = recipe.size_px / recipe.coverage
     return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows])
+
+
+def _by_all_cores(items: Iterable[T], work: Callable[[T], U]) -> Iterator[U]:
+    workers = cores()
+    return ordered_map(items, work, workers=workers, ahead=4 * workers)
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
@@ -167,7 +176,7 @@ def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
         matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
         picture[:3] = torch.from_numpy(_from_lab(matched))
 
-    for _ in ordered_map(pixels, match, cores()):
+    for _ in _by_all_cores(pixels, match):
         pass
     return replace(canvases, pixels=pixels)
 
@@ -190,7 +199,7 @@ def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.floa
         parts = [lab[face][:, 0], *lab[skin][:, 1:].T]
         return np.array([[values.sum(), (values**2).sum(), len(values)] for values in parts])
 
-    total, square, count = np.transpose(sum(ordered_map(canvases.pixels, sums, cores()), np.zeros((3, 3))))
+    total, square, count = np.transpose(sum(_by_all_cores(canvases.pixels, sums), np.zeros((3, 3))))
     mean = total / count
     return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
 

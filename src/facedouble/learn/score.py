@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -66,12 +66,7 @@ class Judge:
         return Score(held["a"], held["b"], self._floor["a"], self._floor["b"], seen["a"], seen["b"])
 
     def _rebuilt(self, network: Network, side: str, faces: Canvases) -> float:
-        error, area = 0.0, 0.0
-        for shown, mask in _centred(faces, self._device):
-            answer = network.rebuild(shown, side, side)[:, :3]
-            error += float(((answer - shown.pictures) ** 2 * mask).sum())
-            area += 3 * float(mask.sum())
-        return psnr(error / area)
+        return _psnr(faces, self._device, lambda seen: network.rebuild(seen, side, side)[:, :3])
 
 
 def _spread(faces: Canvases, most: int) -> Canvases:
@@ -87,9 +82,14 @@ def _mean_face_psnr(train: Canvases, held: Canvases, device: torch.device) -> fl
     mean = torch.zeros(3, train.size_px, train.size_px, device=device)
     for seen, _ in _centred(train, device):
         mean += seen.pictures.sum(0) / len(train)
+    return _psnr(held, device, lambda _: mean)
+
+
+def _psnr(faces: Canvases, device: torch.device, answer: Callable[[Seen], Tensor]) -> float:
+    """dB inside the face masks, over all faces together, of what `answer` makes of them."""
     error, area = 0.0, 0.0
-    for seen, mask in _centred(held, device):
-        error += float(((mean - seen.pictures) ** 2 * mask).sum())
+    for seen, mask in _centred(faces, device):
+        error += float(((answer(seen) - seen.pictures) ** 2 * mask).sum())
         area += 3 * float(mask.sum())
     return psnr(error / area)
 
