@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from facedouble.device import choose
 from facedouble.faces import ACTING, LANDMARKS
-from facedouble.learn import data
+from facedouble.learn import data, occlusion
 from facedouble.learn.learner import Learner
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import SIDES, Network
@@ -92,3 +93,12 @@ def test_a_step_waits_for_nothing(near: bool, monkeypatch: pytest.MonkeyPatch) -
     assert loss.device == empty
     with pytest.raises(RuntimeError):
         float(loss)
+
+
+@needs_gpu
+def test_what_stands_before_a_face_is_learned_where_the_network_is() -> None:
+    sides = [replace(made_up(seed), size_px=occlusion.SIZE_PX) for seed in (1, 2)]
+    network = occlusion.bundled().to("cuda")
+    steps = list(occlusion.learn(network, sides, 3, 5, choose("cuda"), batch=8, bank=8))
+    assert steps == [1, 2, 3]
+    assert all(bool(torch.isfinite(weight).all()) for weight in network.state_dict().values())

@@ -134,21 +134,26 @@ def learn(
     seed: int,
     device: Device,
     rate: float = _RATE,
+    batch: int = _BATCH,
+    bank: int = _BANK,
 ) -> Iterator[int]:
-    """Train on the people's `faces`, as `canvases` gives them, A's first; yields the steps done. All chance comes from
-    `seed`."""
+    """Train on the people's `faces`, as `canvases` gives them, A's first, `batch` of them a step, with a `bank` of
+    things laid over them; yields the steps done. All chance comes from `seed`; on a GPU it is another."""
     network.know(faces[0])
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    rng, generator = np.random.default_rng(seed), torch.Generator(device.name).manual_seed(seed)
     skins = np.concatenate([_skins(side, rng) for side in faces])
-    things = torch.from_numpy(occluders.bank(min(_BANK, steps * _BATCH), skins, rng))  # no more than are shown
+    made = occluders.bank(min(bank, steps * batch), skins, rng)  # no more than are shown
+    things = torch.from_numpy(made).to(device.name)
     sides = [network.with_usual(faces[0], network.usual.cpu().numpy()), *map(network.with_usual, faces[1:])]
+    sides = [replace(side, pixels=side.pixels.to(device.name)) for side in sides]
     optimizer = torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     network.train()
     for step in range(steps):
         for group in optimizer.param_groups:
             cosine = max(0.02, 0.5 * (1 + math.cos(math.pi * step / steps)))
             group["lr"] = rate * min(1, (step + 1) / _WARM_UP_STEPS) * cosine
-        pictures, drawn, usual, truth = (part.to(device.name) for part in _batch(sides, things, generator))
+        with torch.device(device.name):  # where all that is made of chance is made
+            pictures, drawn, usual, truth = _batch(sides, things, generator, batch)
         with torch.autocast(device.name, torch.bfloat16, enabled=device.precision == "bf16"):
             answer = network(pictures, drawn, usual).float()
         loss = _loss(answer, truth, drawn[:, :1], trusted=step >= steps // 2)
@@ -177,10 +182,10 @@ def _loss(answer: Tensor, truth: Tensor, face: Tensor, trusted: bool) -> Tensor:
 
 
 def _batch(
-    faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator
+    faces: Sequence[data.Canvases], things: Tensor, generator: torch.Generator, count: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pictures, drawings and usual faces (n, 3, S, S), and what covers them (n, 1, S, S)."""
-    seen = torch.cat([_moved(side, _BATCH // len(faces), generator) for side in faces])
+    """Pictures, drawings and usual faces (n, 3, S, S), and what covers them (n, 1, S, S), on the default device."""
+    seen = torch.cat([_moved(side, count // len(faces), generator) for side in faces])
     pictures, drawn, usual = seen[:, :3], seen[:, 3:6], seen[:, 6:]
     # Another light than the usual one, and the edge of a shadow, are nothing before the face.
     pictures, usual = pictures * _light(len(seen), 0.5, generator), usual * _light(len(seen), 1.0, generator)
