@@ -27,9 +27,9 @@ INSIDE = {
         "similar", "sheet", "order", "prune", "part", "appearance", "compare", "match", "match_report",
     ],
     "learn": [
-        "together", "shape", "model", "losses", "recorded", "bend", "degrade", "data", "occluders", "occlusion", "skin",
-        "score", "learner", "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit", "chart",
-        "memory", "rate", "train",
+        "together", "shape", "iris", "model", "losses", "recorded", "bend", "degrade", "data", "occluders", "occlusion",
+        "skin", "score", "learner", "checkpoint", "specialists", "start", "safety", "forecast", "health", "fit",
+        "chart", "memory", "rate", "train",
     ],
     "swap": ["predict", "colour", "blend", "focus", "fit", "openings", "steady", "face", "label"],
     "stages": [

@@ -103,6 +103,9 @@ def test_models_of_earlier_versions_keep_the_shape_they_know() -> None:
     network = Network(TrainRecipe(preset="compact"))
     network.load_state_dict({**network.state_dict(), "shape_offset": by_angle.float()})
     np.testing.assert_allclose(network.shape_offset, head, atol=1e-6)
+    network.iris.fill_(0.3)
+    network.load_state_dict({name: value for name, value in network.state_dict().items() if name != "iris"})
+    assert (network.iris == 0.3).all()  # they knew nothing of irises: what was measured anew stays
 
 
 def test_gaze_is_carried_as_it_is(faces_a: FaceSet) -> None:

@@ -19,11 +19,13 @@ from facedouble.events import Note
 from facedouble.faces import Faces
 from facedouble.find.crop import sharpness
 from facedouble.find.landmarks import Landmarker
-from facedouble.find.mask import face_mask, skin_mask
+from facedouble.find.mask import face_mask, iris_mask, iris_radius, skin_mask
 from facedouble.find.mesh import Mesh
 from facedouble.find.surface import FLAT_PX, Surface
-from facedouble.geometry import FACE_OVAL, apply
+from facedouble.footage import LUMINANCE
+from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_EYE, apply
 from facedouble.learn import skin
+from facedouble.learn.iris import to_skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
 from facedouble.media.reader import frame_at, probe, read
 from facedouble.provenance.mark import Marker
@@ -240,6 +242,46 @@ def test_the_edge_of_a_shadow_draws_no_line(faces_a: FaceSet) -> None:
     columns = [grained[:, column][skin[:, column]].mean() for column in range(across - 4, across + 4)]
     assert np.abs(columns).max() < 0.004
     assert grained[:, across + 8 :][skin[:, across + 8 :]].std() > 0.7 * 0.005
+
+
+def eyed(faces: FaceSet, row: int, iris: tuple[float, ...], skin: tuple[float, ...]) -> NDArray[np.float32]:
+    """(128, 128, 3): a face of one colour, with irises of another."""
+    _, points = crop_of(faces, row)
+    seen, _ = iris_mask(points, (128, 128), 1.2)
+    return np.asarray(np.array(skin) + seen[..., None] * (np.array(iris) - skin), np.float32)
+
+
+def test_irises_are_told_by_their_skin(faces_a: FaceSet) -> None:
+    skin, iris = (0.8, 0.6, 0.5), (0.2, 0.1, 0.05)
+    wide = int(np.argmin(faces_a.faces.acting()[:, 9:11].sum(1)))  # eyeBlinkLeft and eyeBlinkRight
+    _, points = crop_of(faces_a, wide)
+    ratio = to_skin([(eyed(faces_a, wide, iris, skin), points), (eyed(faces_a, wide, iris, skin) / 2, points)])
+    np.testing.assert_allclose(ratio, np.array(iris) / skin, atol=0.03)  # whatever the light
+    shut = points.copy()
+    for eye in (LEFT_EYE, RIGHT_EYE):
+        shut[eye, 1] = shut[eye, 1].mean()
+    assert not to_skin([(eyed(faces_a, wide, iris, skin), shut)]).any()
+
+
+def test_coarse_irises_get_the_colour_that_they_have_in_the_source(faces_a: FaceSet) -> None:
+    skin, red, known = (0.8, 0.6, 0.5), (0.3, 0.05, 0.05), np.array([0.25, 0.2, 0.15], np.float32)
+    face, light = eyed(faces_a, 5, red, skin), np.array(LUMINANCE, np.float32)
+    _, points = crop_of(faces_a, 5)
+    middle = iris_mask(points, (128, 128), 0.5)[0] > 0.9
+    assert middle.sum() > 4
+    coarse = drawn(faces_a, 5, face, pixel=2 * iris_radius(points))
+    result = Fit.measured([coarse], None, sharpen=True, grain=False, iris=known)(replace(coarse, pixel=1e-3))
+    wanted = known * skin / ((known * skin) @ light)
+    np.testing.assert_allclose(
+        result[middle] / (result[middle] @ light)[:, None], wanted[None].repeat(middle.sum(), 0), atol=0.05
+    )
+    np.testing.assert_allclose(result[middle] @ light, face[middle] @ light, atol=0.01)  # as light as they were
+    far = cv2.dilate(iris_mask(points, (128, 128), 1.0)[0], np.ones((15, 15))) == 0
+    np.testing.assert_array_equal(result[far], face[far])
+    for fine_enough in (replace(coarse, pixel=iris_radius(points) / 6), coarse):
+        unknown = np.zeros(3, np.float32) if fine_enough is coarse else known
+        fit = Fit.measured([fine_enough], None, sharpen=True, grain=False, iris=unknown)
+        np.testing.assert_allclose(fit(replace(coarse, pixel=1e-3))[middle], face[middle], atol=0.01)
 
 
 def test_a_face_too_small_to_tell_is_left_alone(faces_a: FaceSet) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,21 +81,47 @@ def outline_mask(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]
 def drawing(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(3, H, W) 0..255: what landmarks (478, 2) say of a face, drawn: the face; eyes, brows and lips; and inside these
     irises, the open mouth, and the nostrils."""
-    import cv2
-
     face = face_mask(points, size)
     features, inner = np.zeros_like(face), np.zeros_like(face)
     for part in (RIGHT_EYE, LEFT_EYE, RIGHT_BROW, LEFT_BROW, LIPS):
         features = np.maximum(features, outline_mask(points, size, part))
-    for iris, eye in ((RIGHT_IRIS, RIGHT_EYE), (LEFT_IRIS, LEFT_EYE)):
-        ring = points[iris]
-        disc = np.zeros_like(face)
-        radius = float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
-        centre = np.round(ring.mean(0) * 16).astype(int).tolist()
-        cv2.circle(disc, centre, round(radius * 16), 255, -1, cv2.LINE_AA, 4)
-        inner = np.maximum(inner, np.minimum(disc, outline_mask(points, size, eye)))
+    for disc, opening in _irises(points, size, 1.0):
+        inner = np.maximum(inner, np.minimum(disc, opening))
     inner = np.maximum(inner, outline_mask(points, size, INNER_LIPS))
     return np.stack([face, features, np.maximum(inner, _fill(points, size, NOSTRILS))])
+
+
+def iris_mask(points: NDArray[Any], size: tuple[int, int], part: float) -> tuple[NDArray[np.float32], float]:
+    """(H, W) 0..1: the middle of both irises, up to `part` of their radius, as far as lids leave it to be seen; and how
+    many px it would be if they left all of it."""
+    seen, whole = np.zeros(size[::-1], np.float32), 0.0
+    for disc, opening in _irises(points, size, part):
+        seen += np.minimum(disc, opening) / np.float32(255)
+        whole += float(disc.sum()) / 255
+    return np.minimum(seen, 1), whole
+
+
+def iris_radius(points: NDArray[Any]) -> float:
+    """Of both irises together, in px."""
+    return (_radius(points[RIGHT_IRIS]) + _radius(points[LEFT_IRIS])) / 2
+
+
+def _radius(ring: NDArray[Any]) -> float:
+    return float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
+
+
+def _irises(
+    points: NDArray[Any], size: tuple[int, int], part: float
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Of each eye a disc of `part` of the iris's radius, and the opening between the lids; both (H, W) 0..255."""
+    import cv2
+
+    for iris, eye in ((RIGHT_IRIS, RIGHT_EYE), (LEFT_IRIS, LEFT_EYE)):
+        ring, disc = points[iris], np.zeros(size[::-1], np.uint8)
+        radius = part * _radius(ring)
+        centre = np.round(ring.mean(0) * 16).astype(int).tolist()
+        cv2.circle(disc, centre, round(radius * 16), 255, -1, cv2.LINE_AA, 4)
+        yield disc, outline_mask(points, size, eye)
 
 
 def skin_mask(points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from ..media.flow import ordered_map
 from ..recipes import MINIMUM_FACES, TrainRecipe
 from .bend import Bend
 from .degrade import degrade
+from .iris import to_skin
 from .model import SIDES, Network, Seen, Shown
 from .shape import carried
 from .together import ALONE, Together
@@ -35,6 +36,7 @@ _CHANNELS = 7
 _DEVICE_PART = 0.25
 """of a GPU's memory, that both sides' faces may take"""
 _STRETCHES = 6
+_IRISES_OF = 120
 _HELD_OUT = 0.1
 
 
@@ -190,6 +192,13 @@ def load_both(
     """Both sides' faces as `load` gives them, B's in A's colours."""
     faces = {side: load(sets[side], recipe, most, facing) for side in SIDES}
     return {**faces, "b": match_colour(faces["b"], faces["a"])}
+
+
+def irises(canvases: Canvases) -> NDArray[np.float32]:
+    """(3,) of some of the faces, spread over all: see learn.iris."""
+    some = spread(len(canvases), _IRISES_OF).tolist()
+    pictures = (canvases.pixels[row, :3].permute(1, 2, 0).numpy() / np.float32(255) for row in some)
+    return to_skin(zip(pictures, canvases.points[some], strict=True))
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
+from .iris import UNKNOWN
 from .shape import from_angles, rest, shape_offset
 from .together import ALONE, Together
 
@@ -67,6 +68,8 @@ class Network(nn.Module):
     """
 
     shape_offset: Tensor
+    iris: Tensor
+    """(3,) see learn.iris: B's, as learned"""
 
     def __init__(self, recipe: TrainRecipe) -> None:
         super().__init__()
@@ -79,10 +82,18 @@ class Network(nn.Module):
         self.decoders = nn.ModuleDict({side: decoder(recipe) for side in SIDES})
         # What carries A's landmarks into B's shape, see learn.shape; kept with the weights, as converting needs it.
         self.register_buffer("shape_offset", torch.zeros(LANDMARKS, 3))
-        self.register_load_state_dict_pre_hook(_in_depth)  # type: ignore[no-untyped-call]
+        self.register_buffer("iris", torch.zeros(3))
+        self.register_load_state_dict_pre_hook(_as_now)  # type: ignore[no-untyped-call]
 
-    def meet(self, points: dict[str, NDArray[np.float32]], acting: dict[str, NDArray[np.float32]]) -> None:
-        """Take both people's measures, see learn.shape: `points` aligned, in face squares, and `acting`."""
+    def meet(
+        self,
+        points: dict[str, NDArray[np.float32]],
+        acting: dict[str, NDArray[np.float32]],
+        iris: NDArray[np.float32] = UNKNOWN,
+    ) -> None:
+        """Take both people's measures, see learn.shape: `points` aligned, in face squares, and `acting`; and the `iris`
+        of B, see learn.iris."""
+        self.iris.copy_(torch.from_numpy(iris))
         if self.share is None:
             return
         resting = {side: rest(acting[side]) for side in SIDES}
@@ -110,8 +121,9 @@ class Network(nn.Module):
         return result
 
 
-def _in_depth(network: nn.Module, weights: dict[str, Tensor], *_: object) -> None:
-    """Models of earlier versions knew shapes by angle."""
+def _as_now(network: Network, weights: dict[str, Tensor], *_: object) -> None:
+    """Models of earlier versions knew shapes by angle, and no irises."""
+    weights.setdefault("iris", network.iris)
     if (offset := weights.get("shape_offset")) is not None and offset.shape == (3, LANDMARKS, 2):
         weights["shape_offset"] = from_angles(offset)
 

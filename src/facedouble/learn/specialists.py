@@ -106,6 +106,10 @@ class Routed:
     def shape_offset(self) -> Tensor:
         return self.base.shape_offset
 
+    @property
+    def iris(self) -> Tensor:
+        return self.base.iris
+
     def rebuild(self, seen: Seen, of: str, by: str) -> Tensor:
         """See Network.rebuild."""
         yaw = np.degrees(seen.acting[:, -2].double().cpu().numpy() * HALF_RADIAN)

@@ -72,7 +72,8 @@ class Swapper:
         if not sharpen and not grain:
             return self
         drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
-        return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain))
+        iris = self.network.iris.cpu().numpy()
+        return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain, iris))
 
     def __call__(
         self,

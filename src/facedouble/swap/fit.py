@@ -3,7 +3,8 @@
 A network that minimises mean error, and draws 96 px where the frame has 200, leaves a smooth face in a crisp picture.
 What it leaves out is of three kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.skin).
 Grain and compression noise are the plate's, and change from frame to frame as the plate's do. Edges of eyes, brows and
-lips it draws at the right place, only too softly.
+lips it draws at the right place, only too softly. And the few px of an iris it mixes with the red of the lids: their
+colour is as B's faces had it (learn.iris).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask, feature_mask, skin_mask
+from ..find.mask import face_mask, feature_mask, iris_mask, iris_radius, skin_mask
 from ..find.surface import FLAT_PX, Surface
-from ..geometry import FACE_OVAL
+from ..footage import LUMINANCE
+from ..geometry import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS
+from ..learn.iris import UNKNOWN
 from ..learn.skin import COARSEST, SkinDetail, fine
 from .focus import Focus
 
@@ -27,6 +30,10 @@ _FLAT_SQUARE_PX = 400
 _NEARBY_PX = 40
 _SURE = 1e-6
 _LEAST_PX = 50
+_IRIS_SOFT = 0.01
+"""of a face square, over which the colour of an iris fades"""
+_AN_IRIS_PX = (3, 6)
+"""its radius, in px of the network: of so few the colour is that of the lids as well, of so many it is its own"""
 _GRAIN_PX, _OUTLIER = 1.5, 3.0
 _EDGE_PX, _AN_EDGE = 1.5, (0.15, 0.3)
 """px around, and what part of these stands out where there is hardly an edge and where there is one"""
@@ -71,15 +78,28 @@ class Fit:
     """px of the clip that one px of the network's picture covers"""
     focus: Focus | None = None
     """how soft the plate mostly is, by which frames that are softer are told"""
+    iris: tuple[float, float, float] | None = None
+    """the colour of B's irises here, RGB of luminance 1"""
+    iris_lacks: float = 0.0
+    """how much of it the drawn ones lack, of 1"""
 
     @classmethod
-    def measured(cls, drawn: Iterable[Drawn], detail: SkinDetail | None, sharpen: bool, grain: bool) -> Self:
-        """From some of the clip's faces, as the network draws them by itself; `detail` is B's, if it is to be added."""
+    def measured(
+        cls,
+        drawn: Iterable[Drawn],
+        detail: SkinDetail | None,
+        sharpen: bool,
+        grain: bool,
+        iris: NDArray[np.float32] = UNKNOWN,
+    ) -> Self:
+        """From some of the clip's faces, as the network draws them by itself; `detail` is B's, if it is to be added,
+        and `iris` as in learn.iris."""
         surface = Surface() if detail is not None else None
         edges: list[float] = []
         smooth: list[float] = []
         pixels: list[float] = []
         flats, weights, plates = [], [], []
+        drawn = list(drawn)
         for one in drawn:
             if sharpen:
                 plates.append((one.plate, one.points))
@@ -92,7 +112,9 @@ class Fit:
                 flats.append(surface.flattened(ratio, one.points_b))
                 weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
         levels = () if detail is None else _levels(_missing(detail, flats, weights))
-        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels), Focus.measured(plates))
+        colour, lacks = _iris_of(drawn, iris) if sharpen else (None, 0.0)
+        focus = Focus.measured(plates)
+        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels), focus, colour, lacks)
 
     def text(self) -> str:
         """What was found and done, and what would do more."""
@@ -107,14 +129,32 @@ class Fit:
         return text
 
     def __call__(self, drawn: Drawn) -> NDArray[np.float32]:
-        """The face (h, w, 3), sharpened and with B's skin detail."""
-        face = _sharpened(drawn, self.sharpened)
+        """The face (h, w, 3), sharpened and with B's skin detail and the colour of B's irises."""
+        face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
         if self.surface is not None:
             # The level of which a px here shows one or two px.
             level = int(np.clip(np.log2(_FLAT_SQUARE_PX / drawn.square_px), 0, len(self.levels) - 1))
             ratio = self.surface.laid(self.levels[level], drawn.points_b, (face.shape[1], face.shape[0]))
             face = face * np.exp(ratio)
         return np.asarray(np.clip(face, 0, 1), np.float32)
+
+    def _coloured(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+        """With irises as light as they are, but of B's colour."""
+        import cv2
+
+        if self.iris is None or not self.iris_lacks:
+            return face
+        soft, eyes = _IRIS_SOFT * drawn.square_px, drawn.points_b[[*RIGHT_IRIS, *LEFT_IRIS]]
+        x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
+        x1, y1 = np.ceil(eyes.max(0) + 3 * soft).astype(int).tolist()
+        part = face[y0 : max(y1, 0), x0 : max(x1, 0)]
+        if not part.size:
+            return face
+        seen, _ = iris_mask(drawn.points_b - (x0, y0), (part.shape[1], part.shape[0]), 1.0)
+        there = self.iris_lacks * cv2.GaussianBlur(seen, (0, 0), soft)[..., None]
+        light, result = part @ np.array(LUMINANCE, np.float32), face.copy()
+        result[y0 : max(y1, 0), x0 : max(x1, 0)] += there * (light[..., None] * np.array(self.iris, np.float32) - part)
+        return result
 
     def grained(
         self, face: NDArray[np.float32], plate: NDArray[np.float32], points: NDArray[Any]
@@ -147,6 +187,18 @@ class Fit:
             cv2.copyTo(np.roll(noise, shift, 0), there.astype(np.uint8), grain)
             known = known | there
         return np.asarray(np.clip(face + self.grain * grain, 0, 1), np.float32)
+
+
+def _iris_of(drawn: list[Drawn], known: NDArray[np.float32]) -> tuple[tuple[float, float, float] | None, float]:
+    """The colour of B's irises, as light is on these faces, and how much of it they lack; `known` as in learn.iris."""
+    skins = [np.median(one.face[skin], axis=0) for one in drawn if (skin := _skin(one.face, one.points_b)).any()]
+    if not skins or not known.any():
+        return None, 0.0
+    colour = known * np.median(skins, axis=0)
+    red, green, blue = (colour / max(float(colour @ LUMINANCE), 1e-3)).tolist()
+    few, enough = _AN_IRIS_PX
+    drawn_px = float(np.median([iris_radius(one.points_b) / one.pixel for one in drawn]))
+    return (red, green, blue), float(np.clip((enough - drawn_px) / (enough - few), 0, 1))
 
 
 def _middle(values: list[float]) -> float:
