@@ -99,9 +99,13 @@ class Fit:
         smooth: list[float] = []
         pixels: list[float] = []
         flats, weights, plates = [], [], []
-        drawn = list(drawn)
+        skins: list[NDArray[np.float32]] = []
+        radii: list[float] = []
         for one in drawn:
             if sharpen:
+                if (inside := _skin(one.face, one.points_b)).any():
+                    skins.append(np.median(one.face[inside], axis=0))
+                radii.append(iris_radius(one.points_b) / one.pixel)
                 plates.append((one.plate, one.points))
             pixels.append(one.pixel)
             lack = _lack_of_edges(one) if sharpen else 0.0
@@ -112,7 +116,9 @@ class Fit:
                 flats.append(surface.flattened(ratio, one.points_b))
                 weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
         levels = () if detail is None else _levels(_missing(detail, flats, weights))
-        colour, lacks = _iris_of(drawn, iris) if sharpen else (None, 0.0)
+        few, enough = _AN_IRIS_PX
+        lacks = float(np.clip((enough - _middle(radii)) / (enough - few), 0, 1))
+        colour = _iris_on(skins, iris) if lacks else None
         focus = Focus.measured(plates)
         return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels), focus, colour, lacks)
 
@@ -120,6 +126,7 @@ class Fit:
         """What was found and done, and what would do more."""
         done = [f"sharpened by {self.sharpened:.2f}"] if self.sharpened else []
         done += ["given skin detail"] if self.levels else []
+        done += ["given the colour of the source's irises"] if self.iris else []
         done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
         text = f"the model draws 1 px where the clip has {self.pixel:.1f}"
         if done:
@@ -142,7 +149,7 @@ class Fit:
         """With irises as light as they are, but of B's colour."""
         import cv2
 
-        if self.iris is None or not self.iris_lacks:
+        if self.iris is None:
             return face
         soft, eyes = _IRIS_SOFT * drawn.square_px, drawn.points_b[[*RIGHT_IRIS, *LEFT_IRIS]]
         x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
@@ -189,16 +196,13 @@ class Fit:
         return np.asarray(np.clip(face + self.grain * grain, 0, 1), np.float32)
 
 
-def _iris_of(drawn: list[Drawn], known: NDArray[np.float32]) -> tuple[tuple[float, float, float] | None, float]:
-    """The colour of B's irises, as light is on these faces, and how much of it they lack; `known` as in learn.iris."""
-    skins = [np.median(one.face[skin], axis=0) for one in drawn if (skin := _skin(one.face, one.points_b)).any()]
+def _iris_on(skins: list[NDArray[np.float32]], known: NDArray[np.float32]) -> tuple[float, float, float] | None:
+    """The colour, not the light, of B's irises on faces with these `skins` (3,); `known` as in learn.iris."""
     if not skins or not known.any():
-        return None, 0.0
+        return None
     colour = known * np.median(skins, axis=0)
     red, green, blue = (colour / max(float(colour @ LUMINANCE), 1e-3)).tolist()
-    few, enough = _AN_IRIS_PX
-    drawn_px = float(np.median([iris_radius(one.points_b) / one.pixel for one in drawn]))
-    return (red, green, blue), float(np.clip((enough - drawn_px) / (enough - few), 0, 1))
+    return red, green, blue
 
 
 def _middle(values: list[float]) -> float:
