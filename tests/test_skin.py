@@ -244,6 +244,17 @@ def test_the_edge_of_a_shadow_draws_no_line(faces_a: FaceSet) -> None:
     assert grained[:, across + 8 :][skin[:, across + 8 :]].std() > 0.7 * 0.005
 
 
+def test_a_mole_beside_the_mouth_is_skin(faces_a: FaceSet) -> None:
+    """A face is known by it."""
+    points = 4 * crop_of(faces_a, 5)[1]
+    mole = points[61] - (0.05 * np.ptp(points[FACE_OVAL, 0]), 0)  # beside the corner of the mouth
+    picture = np.full((512, 512, 3), 0.5, np.float32)
+    cv2.circle(picture, np.round(mole).astype(int).tolist(), 3, (0.2, 0.2, 0.2), -1)
+    ratio, weight = fine(picture, points, COARSEST * 256)
+    x, y = np.round(mole).astype(int)
+    assert weight[y, x] > 0.7 and ratio[y, x].max() < -0.4
+
+
 def eyed(faces: FaceSet, row: int, iris: tuple[float, ...], skin: tuple[float, ...]) -> NDArray[np.float32]:
     """(128, 128, 3): a face of one colour, with irises of another."""
     _, points = crop_of(faces, row)

@@ -22,6 +22,7 @@ from ..geometry import (
 )
 
 # Parts of the face's width.
+_MARGIN = 0.04
 _OVER_BROWS, _BESIDE_BROWS = 0.22, 0.14
 _RIGHT_EDGE, _LEFT_EDGE, _BRIDGE = 127, 356, 168
 _TURNED_AWAY = (0.1, 0.4)
@@ -66,7 +67,7 @@ def _room_beside(points: NDArray[Any], aside: NDArray[Any]) -> NDArray[Any]:
 
 def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: eyes, brows and mouth, which carry the expression, with a margin of 4% of the face's width."""
-    return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS))
+    return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS), _MARGIN)
 
 
 def outline_mask(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]) -> NDArray[np.uint8]:
@@ -124,20 +125,24 @@ def _irises(
         yield disc, outline_mask(points, size, eye)
 
 
-def skin_mask(points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W) 0 or 255: `face` without eyes, brows, lips and nostrils, each with a margin of 4% of the face's width."""
-    holes = _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS))
+def skin_mask(
+    points: NDArray[Any], size: tuple[int, int], face: NDArray[np.uint8], margin: float = _MARGIN
+) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: `face` without eyes, brows, lips and nostrils, each with a `margin` of the face's width."""
+    holes = _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS), margin)
     return np.where(holes > 0, np.uint8(0), face).astype(np.uint8)
 
 
-def _features(points: NDArray[Any], size: tuple[int, int], parts: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
+def _features(
+    points: NDArray[Any], size: tuple[int, int], parts: Sequence[NDArray[Any]], margin: float
+) -> NDArray[np.uint8]:
     import cv2
 
     mask = np.zeros(size[::-1], np.uint8)
     for part in parts:
         mask |= _fill(points, size, part)
-    margin = max(1, round(0.04 * float(np.ptp(points[FACE_OVAL, 0]))))
-    return np.asarray(cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)))
+    around = max(1, round(margin * float(np.ptp(points[FACE_OVAL, 0]))))
+    return np.asarray(cv2.dilate(mask, np.ones((2 * around + 1, 2 * around + 1), np.uint8)))
 
 
 def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) -> NDArray[np.uint8]:

@@ -32,6 +32,8 @@ _ROUNDS = 2
 _SMOOTH_PX = 12
 _FARTHEST_PX = 6
 _DARK = 0.02
+_BESIDE = 0.015
+"""of the face's width, next to eyes, brows, lips and nostrils: a mole beside the mouth is what a face is known by"""
 _RIM = 0.04
 """of the face's width, next to which hair, ears and background begin"""
 _SKIN_WITHIN = 20.0
@@ -100,7 +102,7 @@ def fine(
     import cv2
 
     size = (picture.shape[1], picture.shape[0])
-    skin = skin_mask(points, size, inner_mask(points, size, _RIM)).astype(np.float32) / 255
+    skin = skin_mask(points, size, inner_mask(points, size, _RIM), _BESIDE).astype(np.float32) / 255
     near = np.maximum(cv2.GaussianBlur(skin, (0, 0), sigma), 1e-3)
     # Hair over the forehead, and what a mask took for skin: by colour, blurred so that a mole is still skin.
     colour = cv2.cvtColor(
