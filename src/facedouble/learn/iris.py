@@ -28,8 +28,10 @@ def to_skin(faces: Iterable[tuple[NDArray[Any], NDArray[np.float32]]]) -> NDArra
     for picture, points in faces:
         size = (picture.shape[1], picture.shape[0])
         seen, whole = iris_mask(points, size, _WITHIN)
+        if seen.sum() < max(_LEAST * whole, _LEAST_PX):
+            continue
         skin = skin_mask(points, size, face_mask(points, size)) > 127
-        if seen.sum() < max(_LEAST * whole, _LEAST_PX) or not skin.any():
+        if not skin.any():
             continue
         iris = (picture * seen[..., None]).sum((0, 1)) / seen.sum()
         ratios.append((iris + _DARK) / (np.median(picture[skin], axis=0) + _DARK))

@@ -20,7 +20,6 @@ from torch.nn import functional
 
 from ..faces import ACTING, LANDMARKS
 from ..recipes import TrainRecipe
-from .iris import UNKNOWN
 from .shape import from_angles, rest, shape_offset
 from .together import ALONE, Together
 
@@ -89,7 +88,7 @@ class Network(nn.Module):
         self,
         points: dict[str, NDArray[np.float32]],
         acting: dict[str, NDArray[np.float32]],
-        iris: NDArray[np.float32] = UNKNOWN,
+        iris: NDArray[np.float32],
     ) -> None:
         """Take both people's measures, see learn.shape: `points` aligned, in face squares, and `acting`; and the `iris`
         of B, see learn.iris."""

@@ -153,14 +153,15 @@ class Fit:
             return face
         soft, eyes = _IRIS_SOFT * drawn.square_px, drawn.points_b[[*RIGHT_IRIS, *LEFT_IRIS]]
         x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
-        x1, y1 = np.ceil(eyes.max(0) + 3 * soft).astype(int).tolist()
-        part = face[y0 : max(y1, 0), x0 : max(x1, 0)]
+        x1, y1 = np.maximum(np.ceil(eyes.max(0) + 3 * soft), 0).astype(int).tolist()
+        around = (slice(y0, y1), slice(x0, x1))
+        part = face[around]
         if not part.size:
             return face
         seen, _ = iris_mask(drawn.points_b - (x0, y0), (part.shape[1], part.shape[0]), 1.0)
         there = self.iris_lacks * cv2.GaussianBlur(seen, (0, 0), soft)[..., None]
         light, result = part @ np.array(LUMINANCE, np.float32), face.copy()
-        result[y0 : max(y1, 0), x0 : max(x1, 0)] += there * (light[..., None] * np.array(self.iris, np.float32) - part)
+        result[around] += there * (light[..., None] * np.array(self.iris, np.float32) - part)
         return result
 
     def grained(
