@@ -39,6 +39,7 @@ SMALL = TrainRecipe.of(
     score_every_s=1e9,
     occlusion_steps=0,
     skin_faces=0,
+    feature_faces=0,
 )
 """trains in seconds, and is good for nothing else"""
 

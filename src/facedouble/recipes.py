@@ -118,6 +118,8 @@ class TrainRecipe(Recipe):
     """how long it is learned, before all else, what a hand before these faces looks like (learn.occlusion); 0: not"""
     skin_faces: int = 32
     """how many of B's faces are read for fine skin detail (learn.skin); 0: none of it"""
+    feature_faces: int = 128
+    """of how many of B's faces the fine light of eyes, brows, nose and lips is kept (learn.features); 0: of none"""
     specialists: str = "none"
     """orientation: after the model one each for faces that look ahead, partly aside and aside, see learn.specialists"""
     seed: int = 1
@@ -149,6 +151,7 @@ class TrainRecipe(Recipe):
         _check(self.losses in ("l1", "l1+ssim"), f"losses {self.losses!r}: expected l1 or l1+ssim")
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")
+        _check(0 <= self.feature_faces <= 1000, f"feature faces {self.feature_faces}: expected 0 to 1000")
         _check(
             self.specialists in ("none", "orientation"),
             f"specialists {self.specialists!r}: expected orientation or none",

@@ -17,6 +17,7 @@ from ..faces import Faces
 from ..footage import Clip, Frame, spread
 from ..learn import checkpoint, occlusion, specialists
 from ..learn.checkpoint import Trained
+from ..learn.features import FeatureDetail
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
@@ -43,6 +44,8 @@ class Opened:
     """what stands before a face, if the model has learned it"""
     skin: SkinDetail | None
     """B's fine skin detail, if the model has it"""
+    features: FeatureDetail | None
+    """and B's own eyes, brows, nose and lips"""
     weights_sha256: str
 
     @classmethod
@@ -61,14 +64,16 @@ class Opened:
         if which == "newest" and (experts := specialists.load(model, trained.recipe, place)):
             network = Routed(network, experts)
             sha256 = specialists.weights_sha256(model, sha256, experts)
-        return cls(model, network, trained, state, before, SkinDetail.load(model), sha256)
+        skin, features = SkinDetail.load(model), FeatureDetail.load(model)
+        return cls(model, network, trained, state, before, skin, features, sha256)
 
     def swapper(
         self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
     ) -> Swapper:
         """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
         swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before)
-        return swapper.fitted(((frame.pixels, points, acting) for frame, points, acting in seen), self.skin)
+        faces = ((frame.pixels, points, acting) for frame, points, acting in seen)
+        return swapper.fitted(faces, self.skin, self.features)
 
     def fitted(self, clip: Clip, faces: Faces, recipe: ConvertRecipe, marker: Marker) -> Swapper:
         """`swapper`, by frames spread over the clip, in which A's `faces` are known."""
@@ -86,6 +91,11 @@ class Opened:
             )
         if self.skin is None and recipe.fit != "none" and self.trained.recipe.skin_faces:
             yield Note(f"{self.model.name} knows nothing of {self.trained.people['b']}'s skin detail; {remedy}")
+        if self.features is None and recipe.fit != "none" and self.trained.recipe.feature_faces:
+            yield Note(
+                f"{self.model.name} has none of {self.trained.people['b']}'s own eyes, brows, nose and lips, so they "
+                f"are as soft as they are drawn; {remedy}"
+            )
 
 
 Parts = Sequence[tuple[Opened, Faces]]

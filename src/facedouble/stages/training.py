@@ -18,9 +18,10 @@ from ..device import Device
 from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import chart, checkpoint, occlusion, rate, skin, specialists, start
+from ..learn import chart, checkpoint, features, occlusion, rate, skin, specialists, start
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
+from ..learn.features import FeatureDetail
 from ..learn.model import SIDES
 from ..learn.skin import SkinDetail
 from ..learn.together import ALONE, Together
@@ -99,6 +100,7 @@ def train(
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
     yield from _read_skin(model, sets["b"], recipe.skin_faces, stop)
+    yield from _read_features(model, sets["b"], recipe, device, stop)
     if stop():
         return model
     experts = specialists.taught(sets.values()) if recipe.specialists == "orientation" else []
@@ -228,6 +230,23 @@ def _read_skin(model: Path, faces_b: FaceSet, most: int, stop: Callable[[], bool
                 read.save(model)
         else:
             yield Progress("reading skin detail", read, most, "faces")
+
+
+def _read_features(
+    model: Path, faces_b: FaceSet, recipe: TrainRecipe, device: Device, stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """Once for a model: B's own eyes, brows, nose and lips."""
+    if not recipe.feature_faces or FeatureDetail.load(model) is not None:
+        return
+    coarse = recipe.coverage / recipe.size_px
+    for read in features.read(faces_b, recipe.feature_faces, coarse, device.threads):
+        if stop():
+            return
+        if isinstance(read, FeatureDetail):
+            with output_errors(model):
+                read.save(model)
+        else:
+            yield read
 
 
 def _check_same(model: Path, before: Trained, now: Trained) -> Iterator[Note]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
+from ..learn.features import FeatureDetail
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
@@ -20,6 +21,7 @@ from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
+from .features import Features
 from .fit import Drawn, Fit
 from .openings import with_gleam, with_mouth
 from .predict import predict
@@ -65,15 +67,19 @@ class Swapper:
         self,
         faces: Iterable[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]],
         detail: SkinDetail | None,
+        features: FeatureDetail | None,
     ) -> Self:
         """Fitted to a clip by some of its faces: frames (H, W, 3), landmarks (478, 2) and what they do (54,). `detail`
-        is B's, as the model knows it."""
+        and `features` are B's, as the model knows them."""
         sharpen, grain = self.recipe.fit != "none", self.recipe.grain == "keep"
         if not sharpen and not grain:
             return self
         drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
         iris = self.network.iris.cpu().numpy()
-        return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain, iris))
+        own = None
+        if sharpen and features is not None:
+            own = Features.of(features, self.trained.coverage / self.trained.size_px)
+        return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain, iris, own))
 
     def __call__(
         self,

@@ -1,10 +1,10 @@
 """The new face made as fine as the picture around it: B's own skin detail, the plate's grain, and edges as sharp.
 
 A network that minimises mean error, and draws 96 px where the frame has 200, leaves a smooth face in a crisp picture.
-What it leaves out is of three kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.skin).
-Grain and compression noise are the plate's, and change from frame to frame as the plate's do. Edges of eyes, brows and
-lips it draws at the right place, only too softly. And the few px of an iris it mixes with the red of the lids: their
-colour is as B's faces had it (learn.iris).
+What it leaves out is of several kinds. Freckles, moles and pores stand still on the skin, so they are B's (learn.skin).
+Lashes, hairs of brows and lines of lips are B's as well, but move (swap.features). Grain and compression noise are the
+plate's, and change from frame to frame as the plate's do. Edges it draws at the right place, only too softly. And the
+few px of an iris it mixes with the red of the lids: their colour is as B's faces had it (learn.iris).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..footage import LUMINANCE
 from ..geometry import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS
 from ..learn.iris import UNKNOWN
 from ..learn.skin import COARSEST, SkinDetail, fine
+from .features import Features
 from .focus import Focus
 
 _FLAT_SQUARE_PX = 400
@@ -72,6 +73,8 @@ class Fit:
     levels: tuple[NDArray[np.float32], ...] = ()
     """B's skin detail that the network does not draw, as in learn.skin: 512 px, 256 px and so on"""
     surface: Surface | None = None
+    features: Features | None = None
+    """B's own eyes, brows, nose and lips"""
     grain: float = 0.0
     """what part of the plate's grain the faces lack"""
     pixel: float = 1.0
@@ -91,9 +94,10 @@ class Fit:
         sharpen: bool,
         grain: bool,
         iris: NDArray[np.float32] = UNKNOWN,
+        features: Features | None = None,
     ) -> Self:
-        """From some of the clip's faces, as the network draws them by itself; `detail` is B's, if it is to be added,
-        and `iris` as in learn.iris."""
+        """From some of the clip's faces, as the network draws them by itself; `detail` and `features` are B's, if they
+        are to be added, and `iris` as in learn.iris."""
         surface = Surface() if detail is not None else None
         edges: list[float] = []
         smooth: list[float] = []
@@ -108,7 +112,7 @@ class Fit:
                 radii.append(iris_radius(one.points_b) / one.pixel)
                 plates.append((one.plate, one.points))
             pixels.append(one.pixel)
-            lack = _lack_of_edges(one) if sharpen else 0.0
+            lack = _lack_of_edges(one) if sharpen and features is None else 0.0
             edges.append(lack)
             smooth.append(_lack_of_grain(one, lack) if grain else 0.0)
             if surface is not None:
@@ -120,12 +124,23 @@ class Fit:
         lacks = float(np.clip((enough - _middle(radii)) / (enough - few), 0, 1))
         colour = _iris_on(skins, iris) if lacks else None
         focus = Focus.measured(plates)
-        return cls(_middle(edges), levels, surface, _middle(smooth), _middle(pixels), focus, colour, lacks)
+        return cls(
+            sharpened=_middle(edges),
+            levels=levels,
+            surface=surface,
+            features=features,
+            grain=_middle(smooth),
+            pixel=_middle(pixels),
+            focus=focus,
+            iris=colour,
+            iris_lacks=lacks,
+        )
 
     def text(self) -> str:
         """What was found and done, and what would do more."""
         done = [f"sharpened by {self.sharpened:.2f}"] if self.sharpened else []
         done += ["given skin detail"] if self.levels else []
+        done += ["given the source's own fine eyes, brows, nose and lips"] if self.features else []
         done += ["given the colour of the source's irises"] if self.iris else []
         done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
         text = f"the model draws 1 px where the clip has {self.pixel:.1f}"
@@ -136,8 +151,10 @@ class Fit:
         return text
 
     def __call__(self, drawn: Drawn) -> NDArray[np.float32]:
-        """The face (h, w, 3), sharpened and with B's skin detail and the colour of B's irises."""
+        """The face (h, w, 3), sharpened and with B's fine eyes, brows, lips and skin, and the colour of B's irises."""
         face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
+        if self.features is not None:
+            face = self.features(face, drawn.points_b, drawn.square_px)
         if self.surface is not None:
             # The level of which a px here shows one or two px.
             level = int(np.clip(np.log2(_FLAT_SQUARE_PX / drawn.square_px), 0, len(self.levels) - 1))
