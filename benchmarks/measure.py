@@ -8,7 +8,7 @@
     benchmarks/run stages              rates and peak memory of each stage, over length, size and faces
     benchmarks/run swap [--minutes N]  the whole job: the sample, and a real pair where ../shared/data is there
     benchmarks/run suite [--minutes N] a model of the sample's clips on the suite's: light, pose, occlusion, small face
-    benchmarks/run fit [--minutes N]   what grain, skin detail, sharpening, mouth and eyes do to a swap
+    benchmarks/run fit [--minutes N]   what grain, skin detail, B's own features, A's mouth and gleam do to a swap
     benchmarks/run focus [--minutes N] a swap of blurred clips against the swap of the sharp ones, blurred
     benchmarks/run ceiling             what B's own pictures would score in A's frames
     benchmarks/run shape               landmarks carried into B's shape against those of the suite's known answers
@@ -391,6 +391,8 @@ def fit(options: argparse.Namespace, work: Path) -> None:
     choices = {"as drawn": chosen}
     for option, value in (("grain", "keep"), ("fit", "sharpen"), ("mouth", "keep"), ("eyes", "keep")):
         chosen = {**chosen, option: value}
+        if option == "fit":
+            choices["+ skin, edges"] = chosen
         choices[f"+ {option}"] = chosen
     preset, minutes = options.preset[0], options.minutes[0]
     for pair, a, b, folder in at_hand(options.pair):
@@ -398,12 +400,15 @@ def fit(options: argparse.Namespace, work: Path) -> None:
         sets = [faces(folder / name, work / f"{pair}-{side}") for side, name in (("a", a), ("b", b))]
         begin = ("--from", "scratch") if pair == "sample" else ()
         command("train", *sets, "-o", model, "--minutes", minutes, "--preset", preset, *begin)
+        shutil.copytree(model, without := work / f"{pair}-without")
+        (without / "features.safetensors").unlink()
         for name in SUITES if pair == "sample" else (pair,):
             target = SUITE / f"{name}-target.mp4" if pair == "sample" else folder / a
             columns: dict[str, dict[str, Any]] = {}
             for title, chosen in choices.items():
                 out, asked = work / f"{name} {title}.mp4", [f"--{option}={value}" for option, value in chosen.items()]
-                seconds, _, _ = command("convert", target, model, "-o", out, *asked)
+                by = without if title == "+ skin, edges" else model
+                seconds, _, _ = command("convert", target, by, "-o", out, *asked)
                 columns[title] = {
                     "seconds": seconds,
                     **(judged(name, out) if pair == "sample" else seen(target, out, b)),

@@ -526,9 +526,9 @@ def _mixing_options(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],
-        help="where the face comes out smoother than the picture around it: sharpen edges and add the source's own "
-        "skin detail; besides make the clip smaller, until faces are as tall as --face-px; or leave it (default: "
-        "%(default)s)",
+        help="where the face comes out smoother than the picture around it: give it the source's own fine eyes, brows, "
+        "nose, lips and skin (sharpen); besides make the clip smaller, until faces are as tall as --face-px; or leave "
+        "it (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--face-px", type=int, default=256, metavar="PX",

@@ -204,7 +204,7 @@ class ConvertRecipe(Recipe):
     occlusion: str = "keep"
     """what stands before the face (hands, hair, microphones): keep, or cover with the new face"""
     fit: str = "sharpen"
-    """where the face is smoother than the picture around it: sharpen (its edges, and B's own skin detail is added),
+    """where the face is smoother than the picture around it: sharpen (B's own fine eyes, brows, nose, lips and skin),
     reduce (the same, and the clip is made smaller until its faces are face_px tall) or none"""
     face_px: int = 256
     """how tall faces are, forehead to chin, in a clip that is made smaller"""
