@@ -26,8 +26,10 @@ from facedouble.swap.features import Features
 from facedouble.swap.fit import Drawn, Fit
 from support import CPU, SMALL, run
 
-SQUARE_PX, SOFT_PX = 64.0, 2.5
-COARSE = SOFT_PX / SQUARE_PX
+SQUARE_PX = 64.0
+RECIPE = replace(SMALL, size_px=48, coverage=1.6)
+SOFT_PX = SQUARE_PX * 1.6 / 48
+"""a pixel of that recipe's network, in a crop"""
 
 
 def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -40,7 +42,7 @@ def softened(picture: NDArray[np.float32], sigma: float = SOFT_PX) -> NDArray[np
 
 
 def read(faces: FaceSet, most: int) -> FeatureDetail:
-    *events, detail = features.read(faces, most, COARSE, 1)
+    *events, detail = features.read(faces, replace(RECIPE, feature_faces=most), 1)
     assert isinstance(detail, FeatureDetail) and all(isinstance(event, Progress | Note) for event in events)
     return detail
 
@@ -52,13 +54,13 @@ def detail(faces_b: FaceSet) -> FeatureDetail:
 
 @pytest.fixture(scope="module")
 def own(detail: FeatureDetail) -> Features:
-    return Features.of(detail, COARSE)
+    return Features.of(detail)
 
 
 def without(detail: FeatureDetail, faces: FaceSet, row: int) -> Features:
     """Of all faces but some frames around `row`, which look nearly the same."""
     others = np.abs(faces.rows_with_crops() - row) > 2
-    return Features.of(replace(detail, light=detail.light[others], points=detail.points[others]), COARSE)
+    return Features.of(replace(detail, light=detail.light[others], points=detail.points[others]))
 
 
 def error(one: NDArray[np.float32], other: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
@@ -145,7 +147,7 @@ def test_a_face_at_the_edge_or_beyond_it(faces_b: FaceSet, own: Features) -> Non
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_pictures_are_enough(faces_b: FaceSet, detail: FeatureDetail, count: int) -> None:
-    few = Features.of(replace(detail, light=detail.light[:count], points=detail.points[:count]), COARSE)
+    few = Features.of(replace(detail, light=detail.light[:count], points=detail.points[:count]))
     picture, points = crop_of(faces_b, 0)
     result, soft = few(softened(picture), points, SQUARE_PX), softened(picture)
     inside = feature_mask(points, (128, 128)) > 127
@@ -154,6 +156,9 @@ def test_few_pictures_are_enough(faces_b: FaceSet, detail: FeatureDetail, count:
 
 def test_the_faces_kept_are_a_choice(faces_b: FaceSet, detail: FeatureDetail) -> None:
     few = read(faces_b, 12)
+    assert few.coarse * SQUARE_PX == pytest.approx(SOFT_PX)
+    *_, of_a_large_one = features.read(faces_b, replace(RECIPE, feature_faces=3, size_px=512), 1)
+    assert of_a_large_one.coarse == pytest.approx(0.014)  # its pixel would be a fifth of that
     assert len(few.light) == len(few.points) == 12 and few.square_px == detail.square_px == SQUARE_PX
     assert len(detail.light) == len(faces_b.rows_with_crops())
     shown = detail.points[:, [*FACE_OVAL]]
@@ -164,7 +169,7 @@ def test_they_are_kept_with_a_model(tmp_path: Path, detail: FeatureDetail) -> No
     assert FeatureDetail.load(tmp_path) is None
     detail.save(tmp_path)
     again = FeatureDetail.load(tmp_path)
-    assert again is not None and again.square_px == detail.square_px
+    assert again is not None and (again.square_px, again.coarse) == (detail.square_px, detail.coarse)
     np.testing.assert_array_equal(again.light, detail.light)
     np.testing.assert_array_equal(again.points, detail.points)
 
@@ -176,6 +181,7 @@ def test_strange_ones_are_refused(tmp_path: Path, detail: FeatureDetail) -> None
         replace(detail, points=nowhere),
         replace(detail, light=detail.light[0]),
         replace(detail, square_px=0.0),
+        replace(detail, coarse=np.nan),
     ):
         strange.save(tmp_path)
         with pytest.raises(ModelError, match=r"features\.safetensors: broken"):

@@ -27,11 +27,14 @@ from ..faces import LANDMARKS
 from ..footage import LUMINANCE
 from ..geometry import LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE
 from ..project import atomic_file, save_tensors
+from ..recipes import TrainRecipe
 
 EVEN, STEPS = 128, 100
 """the value that says "as light as around", and how many there are to a natural logarithm"""
 DARK = 0.03
 """added to light, as a ratio of what is nearly black says nothing"""
+_FINEST = 0.014
+"""of a face square: large networks are softer than their pixels (benchmarks/README.md)"""
 _AROUND = 0.25
 """of a face square, kept on each side of what all faces show"""
 _SHOWN = np.concatenate([LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE])
@@ -45,10 +48,13 @@ class FeatureDetail:
     """(n, 478, 2) landmarks, px in these pictures"""
     square_px: float
     """the width of a face square there"""
+    coarse: float
+    """in face squares: the spread of the blur that they are finer than"""
 
     def save(self, model: Path) -> None:
         with atomic_file(model / "features.safetensors") as temporary:
-            tensors = {"light": self.light, "points": self.points, "square_px": np.array([self.square_px], np.float32)}
+            scale = np.array([self.square_px, self.coarse])
+            tensors = {"light": self.light, "points": self.points, "scale": scale}
             save_tensors(temporary, {name: torch.from_numpy(value) for name, value in tensors.items()})
 
     @classmethod
@@ -62,8 +68,10 @@ class FeatureDetail:
             return None
         try:
             known = load_file(file)
-            light, points, (square_px,) = known["light"], known["points"], known["square_px"].tolist()
-            if light.ndim != 3 or light.dtype != np.uint8 or not light.size or not 1 <= square_px < 1e5:
+            light, points, (square_px, coarse) = known["light"], known["points"], known["scale"].tolist()
+            if not (1 <= square_px < 1e5 and 0 < coarse < 1):
+                raise ValueError(f"scale {square_px}, {coarse}")
+            if light.ndim != 3 or light.dtype != np.uint8 or not light.size:
                 raise ValueError(f"light of shape {light.shape}")
             if points.shape != (len(light), LANDMARKS, 2) or not np.isfinite(points).all():
                 raise ValueError(f"points of shape {points.shape}")
@@ -71,19 +79,20 @@ class FeatureDetail:
             raise ModelError(
                 f"{file}: broken or not of this program ({type(error).__name__}). Delete it and train on."
             ) from error
-        return cls(light, points.astype(np.float32), square_px)
+        return cls(light, points.astype(np.float32), square_px, coarse)
 
 
-def read(faces: FaceSet, most: int, coarse: float, workers: int) -> Iterator[Progress | Note | FeatureDetail]:
-    """Reads `most` faces of the set, or all if there are fewer, which show all that it does; yields the FeatureDetail
-    last. Kept is what is finer than a blur of spread `coarse`, in face squares.
+def read(faces: FaceSet, recipe: TrainRecipe, workers: int) -> Iterator[Progress | Note | FeatureDetail]:
+    """Reads so many faces of the set as the recipe says, or all if there are fewer, which show all that it does; yields
+    the FeatureDetail last. Kept is what is finer than a pixel of the recipe's network, or than 1.4% of a face square.
 
     Raises FaceError for a crop that cannot be read.
     """
     quality = yield from measure(faces, workers)
     rows = quality.rows()
-    if len(rows) > most:
-        rows = yield from pick(faces, quality, most)
+    if len(rows) > recipe.feature_faces:
+        rows = yield from pick(faces, quality, recipe.feature_faces)
+    coarse = max(recipe.coverage / recipe.size_px, _FINEST)
     points = np.stack([in_crop(faces, int(row)) for row in rows])
     square_px = faces.recipe.size_px / faces.recipe.coverage
     margin = _AROUND * square_px
@@ -96,7 +105,7 @@ def read(faces: FaceSet, most: int, coarse: float, workers: int) -> Iterator[Pro
         light.append(fine_light(picture, coarse * square_px)[y0:y1, x0:x1])
         yield Progress("reading eyes, brows, nose and lips", len(light), len(rows), "faces")
     eight = np.clip(np.round(STEPS * np.stack(light)) + EVEN, 0, 255).astype(np.uint8)
-    yield FeatureDetail(eight, (points - (x0, y0)).astype(np.float32), square_px)
+    yield FeatureDetail(eight, (points - (x0, y0)).astype(np.float32), square_px, coarse)
 
 
 def fine_light(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -238,8 +238,7 @@ def _read_features(
     """Once for a model: B's own eyes, brows, nose and lips."""
     if not recipe.feature_faces or FeatureDetail.load(model) is not None:
         return
-    coarse = recipe.coverage / recipe.size_px
-    for read in features.read(faces_b, recipe.feature_faces, coarse, device.threads):
+    for read in features.read(faces_b, recipe, device.threads):
         if stop():
             return
         if isinstance(read, FeatureDetail):

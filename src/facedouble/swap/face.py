@@ -76,9 +76,7 @@ class Swapper:
             return self
         drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
         iris = self.network.iris.cpu().numpy()
-        own = None
-        if sharpen and features is not None:
-            own = Features.of(features, self.trained.coverage / self.trained.size_px)
+        own = Features.of(features) if sharpen and features is not None else None
         return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain, iris, own))
 
     def __call__(

@@ -105,13 +105,13 @@ class Features:
     parts: tuple[_Part, ...]
 
     @classmethod
-    def of(cls, detail: FeatureDetail, coarse: float) -> Self:
+    def of(cls, detail: FeatureDetail) -> Self:
         import cv2
 
         levels = [detail.light]
         while len(levels) <= _COARSEST:
             levels.append(np.stack([cv2.pyrDown(picture) for picture in levels[-1]]))
-        return cls(tuple(levels), detail.square_px, coarse, tuple(_Part.of(own, detail) for own in _PARTS))
+        return cls(tuple(levels), detail.square_px, detail.coarse, tuple(_Part.of(own, detail) for own in _PARTS))
 
     def __call__(self, face: NDArray[np.float32], points: NDArray[np.float32], square_px: float) -> NDArray[np.float32]:
         """`face` (h, w, 3) 0..1 with landmarks (478, 2), of which a face square is `square_px` wide, with the fine
