@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from facedouble.cli import main
 from facedouble.curate.faceset import FaceSet
-from facedouble.curate.quality import Looks
+from facedouble.curate.quality import Looks, in_crop
 from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 from facedouble.recipes import TrainRecipe
@@ -42,6 +42,11 @@ SMALL = TrainRecipe.of(
     feature_faces=0,
 )
 """trains in seconds, and is good for nothing else"""
+
+
+def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A crop (S, S, 3) 0..1, and the landmarks (478, 2) in it."""
+    return faces.read_crop(row).astype(np.float32) / 255, in_crop(faces, row)
 
 
 def write_clip(path: Path, pictures: Iterable[Picture], late: int = 0, rate: int = 24) -> Path:

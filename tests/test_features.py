@@ -19,22 +19,18 @@ from facedouble.find.mask import feature_mask
 from facedouble.geometry import FACE_OVAL, INNER_LIPS, LEFT_EYE, LIPS, apply
 from facedouble.learn import features
 from facedouble.learn.features import FeatureDetail
+from facedouble.media.reader import frame_at, probe
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.opening import Opened
 from facedouble.swap.features import Features
 from facedouble.swap.fit import Drawn, Fit
-from support import CPU, SMALL, run
+from support import CPU, SMALL, crop_of, run
 
 SQUARE_PX = 64.0
 RECIPE = replace(SMALL, size_px=48, coverage=1.6)
 SOFT_PX = SQUARE_PX * 1.6 / 48
 """a pixel of that recipe's network, in a crop"""
-
-
-def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A crop (128, 128, 3) 0..1, and the landmarks (478, 2) in it."""
-    return faces.read_crop(row).astype(np.float32) / 255, apply(faces.transform[row], faces.faces.points[row])
 
 
 def softened(picture: NDArray[np.float32], sigma: float = SOFT_PX) -> NDArray[np.float32]:
@@ -203,8 +199,6 @@ def test_edges_are_not_sharpened_besides(faces_b: FaceSet, own: Features) -> Non
 def test_training_reads_them_once_and_a_swap_shows_them(
     faces_a: FaceSet, faces_b: FaceSet, short_a: Path, tmp_path: Path
 ) -> None:
-    from facedouble.media.reader import frame_at, probe
-
     recipe = replace(SMALL, feature_faces=8)
     model, sets = tmp_path / "m", {"a": faces_a, "b": faces_b}
     run(stages.train(sets, model, recipe, Until(steps=2), CPU, lambda: False))

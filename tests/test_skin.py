@@ -23,7 +23,7 @@ from facedouble.find.mask import face_mask, iris_mask, iris_radius, skin_mask
 from facedouble.find.mesh import Mesh
 from facedouble.find.surface import FLAT_PX, Surface
 from facedouble.footage import LUMINANCE
-from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_EYE, apply
+from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_EYE
 from facedouble.learn import skin
 from facedouble.learn.iris import to_skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
@@ -33,7 +33,7 @@ from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.conversion import smaller
 from facedouble.stages.opening import Opened
 from facedouble.swap.fit import Drawn, Fit
-from support import CPU, SAMPLE, SMALL, run
+from support import CPU, SAMPLE, SMALL, crop_of, run
 
 CHEEK = 50
 """a vertex of the mesh"""
@@ -42,11 +42,6 @@ CHEEK = 50
 @pytest.fixture(scope="module")
 def surface() -> Surface:
     return Surface()
-
-
-def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A crop (128, 128, 3) 0..1, and the landmarks (478, 2) in it."""
-    return faces.read_crop(row).astype(np.float32) / 255, apply(faces.transform[row], faces.faces.points[row])
 
 
 def skin_of(picture: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import OutputError
+from .errors import ModelError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,6 +114,19 @@ def output_errors(path: Path) -> Iterator[None]:
                 f"{path}: cannot be written ({os.strerror(error.errno).lower()}). Choose another output folder."
             ) from error
         raise
+
+
+@contextmanager
+def part_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading `path`, a part of a model that training makes anew, into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: broken or not of this program ({type(error).__name__}). Delete it and train on."
+        ) from error
 
 
 def save_json(path: Path, value: Any) -> None:

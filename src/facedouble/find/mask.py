@@ -54,7 +54,7 @@ def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
     over, beside = _OVER_BROWS * width * up, _BESIDE_BROWS * width * aside
     right, left = _room_beside(points, aside)
     outside = np.concatenate([points[RIGHT_BROW] + right * (over - beside), points[LEFT_BROW] + left * (over + beside)])
-    return _fill_hull(np.concatenate([points[FACE_OVAL], outside]), size)
+    return hull_mask(np.concatenate([points[FACE_OVAL], outside]), size)
 
 
 def _room_beside(points: NDArray[Any], aside: NDArray[Any]) -> NDArray[Any]:
@@ -146,10 +146,11 @@ def _features(
 
 
 def _fill(points: NDArray[Any], size: tuple[int, int], indices: NDArray[Any]) -> NDArray[np.uint8]:
-    return _fill_hull(points[indices], size)
+    return hull_mask(points[indices], size)
 
 
-def _fill_hull(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+def hull_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: the convex hull of points (n, 2), in a picture of `size` (width, height)."""
     import cv2
 
     mask = np.zeros(size[::-1], np.uint8)

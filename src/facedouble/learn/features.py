@@ -21,23 +21,30 @@ from numpy.typing import NDArray
 from ..curate.faceset import FaceSet
 from ..curate.part import pick
 from ..curate.quality import in_crop, measure
-from ..errors import ModelError
 from ..events import Note, Progress
 from ..faces import LANDMARKS
 from ..footage import LUMINANCE
-from ..geometry import LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE
-from ..project import atomic_file, save_tensors
+from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LEFT_IRIS, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
+from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 
+PARTS = (
+    np.concatenate([RIGHT_EYE, RIGHT_IRIS]),
+    np.concatenate([LEFT_EYE, LEFT_IRIS]),
+    RIGHT_BROW,
+    LEFT_BROW,
+    NOSTRILS,
+    np.concatenate([LIPS, INNER_LIPS]),
+)
+"""landmarks of each; each is looked for by itself: who raises a brow while speaking may never have done both at once"""
 EVEN, STEPS = 128, 100
 """the value that says "as light as around", and how many there are to a natural logarithm"""
-DARK = 0.03
+_DARK = 0.03
 """added to light, as a ratio of what is nearly black says nothing"""
 _FINEST = 0.014
 """of a face square: large networks are softer than their pixels (benchmarks/README.md)"""
 _AROUND = 0.25
 """of a face square, kept on each side of what all faces show"""
-_SHOWN = np.concatenate([LEFT_BROW, LEFT_EYE, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +67,12 @@ class FeatureDetail:
     @classmethod
     def load(cls, model: Path) -> Self | None:
         """None where the model has none. Raises ModelError for a file that is broken or another program's."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         file = model / "features.safetensors"
         if not file.is_file():
             return None
-        try:
+        with part_errors(file):
             known = load_file(file)
             light, points, (square_px, coarse) = known["light"], known["points"], known["scale"].tolist()
             if not (1 <= square_px < 1e5 and 0 < coarse < 1):
@@ -75,10 +81,6 @@ class FeatureDetail:
                 raise ValueError(f"light of shape {light.shape}")
             if points.shape != (len(light), LANDMARKS, 2) or not np.isfinite(points).all():
                 raise ValueError(f"points of shape {points.shape}")
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise ModelError(
-                f"{file}: broken or not of this program ({type(error).__name__}). Delete it and train on."
-            ) from error
         return cls(light, points.astype(np.float32), square_px, coarse)
 
 
@@ -96,7 +98,7 @@ def read(faces: FaceSet, recipe: TrainRecipe, workers: int) -> Iterator[Progress
     points = np.stack([in_crop(faces, int(row)) for row in rows])
     square_px = faces.recipe.size_px / faces.recipe.coverage
     margin = _AROUND * square_px
-    shown = points[:, _SHOWN].reshape(-1, 2)
+    shown = points[:, np.concatenate(PARTS)].reshape(-1, 2)
     x0, y0 = np.maximum(np.floor(shown.min(0) - margin), 0).astype(int).tolist()
     x1, y1 = np.minimum(np.ceil(shown.max(0) + margin), faces.recipe.size_px).astype(int).tolist()
     light = []
@@ -113,5 +115,5 @@ def fine_light(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32
     px."""
     import cv2
 
-    light = np.log(picture @ np.array(LUMINANCE, np.float32) + DARK)
+    light = np.log(picture @ np.array(LUMINANCE, np.float32) + _DARK)
     return np.asarray(light - cv2.GaussianBlur(light, (0, 0), sigma), np.float32)

@@ -25,13 +25,12 @@ from torch.nn import functional
 
 from ..curate.faceset import FaceSet
 from ..device import Device
-from ..errors import ModelError
 from ..find.crop import crop_face
 from ..find.mask import drawing
 from ..find.surface import Surface
 from ..footage import spread
 from ..geometry import align, apply
-from ..project import atomic_file, save_tensors
+from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 from . import data, occluders
 
@@ -298,14 +297,9 @@ def save(network: Occlusion, model: Path) -> None:
 
 
 def _read(path: Path) -> Occlusion:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     network = Occlusion()
-    try:
+    with part_errors(path):
         network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise ModelError(
-            f"{path}: broken or not of this program ({type(error).__name__}). Delete it and train on."
-        ) from error
     return network.eval()

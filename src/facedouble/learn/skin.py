@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..curate.faceset import FaceSet
-from ..errors import ModelError
+from ..curate.quality import in_crop
+from ..events import Progress
 from ..find.mask import inner_mask, skin_mask
 from ..find.surface import FLAT_PX, Surface
 from ..footage import spread
-from ..geometry import apply
-from ..project import atomic_file, save_tensors
+from ..project import atomic_file, part_errors, save_tensors
 
 COARSEST = 0.024
 """of a face square: the spread of the blur that detail is told from. A network's picture of 96 px has two px in it"""
@@ -52,25 +52,20 @@ class SkinDetail:
     @classmethod
     def load(cls, model: Path) -> Self | None:
         """None where the model has none. Raises ModelError for a file that is broken or another program's."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         file = model / "skin.safetensors"
         if not file.is_file():
             return None
-        try:
+        with part_errors(file):
             ratio = load_file(file)["ratio"].astype(np.float32)
             if ratio.shape != (FLAT_PX, FLAT_PX, 3) or not np.isfinite(ratio).all():
                 raise ValueError(f"ratio of shape {ratio.shape}")
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise ModelError(
-                f"{file}: broken or not of this program ({type(error).__name__}). Delete it and train on."
-            ) from error
         return cls(ratio)
 
 
-def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
-    """Looks at `most` faces of the set, or all if there are fewer: yields how many it has seen, then the SkinDetail.
+def read(faces: FaceSet, most: int) -> Iterator[Progress | SkinDetail]:
+    """Looks at `most` faces of the set, or all if there are fewer; yields the SkinDetail last.
 
     Raises FaceError for a crop that cannot be read.
     """
@@ -81,8 +76,7 @@ def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
     surface = Surface()
     flats, weights = [], []
     for row in rows:
-        crop, to_crop = faces.read_crop(int(row)), faces.transform[row]
-        points = apply(to_crop, faces.faces.points[row])
+        crop, points = faces.read_crop(int(row)), in_crop(faces, int(row))
         sigma = COARSEST * faces.recipe.size_px / faces.recipe.coverage
         ratio, skin = fine(np.asarray(crop / np.float32(255), np.float32), points, sigma)
         # Skin that is seen straight on, large and sharp counts most.
@@ -90,7 +84,7 @@ def read(faces: FaceSet, most: int) -> Iterator[int | SkinDetail]:
         worth = cv2.GaussianBlur(worth, (0, 0), 4) ** 2 * surface.flattened(skin, points)
         flats.append(surface.flattened(ratio, points).astype(np.float16))
         weights.append(worth.astype(np.float32))
-        yield len(flats)
+        yield Progress("reading skin detail", len(flats), len(rows), "faces")
     yield SkinDetail(_together(flats, weights))
 
 

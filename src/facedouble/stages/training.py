@@ -99,8 +99,10 @@ def train(
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
-    yield from _read_skin(model, sets["b"], recipe.skin_faces, stop)
-    yield from _read_features(model, sets["b"], recipe, device, stop)
+    if recipe.skin_faces and SkinDetail.load(model) is None:
+        yield from _read_off(model, skin.read(sets["b"], recipe.skin_faces), stop)
+    if recipe.feature_faces and FeatureDetail.load(model) is None:
+        yield from _read_off(model, features.read(sets["b"], recipe, device.threads), stop)
     if stop():
         return model
     experts = specialists.taught(sets.values()) if recipe.specialists == "orientation" else []
@@ -218,30 +220,14 @@ def _learn_occlusion(
         occlusion.save(network, model)
 
 
-def _read_skin(model: Path, faces_b: FaceSet, most: int, stop: Callable[[], bool]) -> Iterator[Event]:
-    """Once for a model: B's fine skin detail."""
-    if not most or SkinDetail.load(model) is not None:
-        return
-    for read in skin.read(faces_b, most):
-        if stop():
-            return
-        if isinstance(read, SkinDetail):
-            with output_errors(model):
-                read.save(model)
-        else:
-            yield Progress("reading skin detail", read, most, "faces")
-
-
-def _read_features(
-    model: Path, faces_b: FaceSet, recipe: TrainRecipe, device: Device, stop: Callable[[], bool]
+def _read_off(
+    model: Path, reading: Iterator[Event | SkinDetail | FeatureDetail], stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Once for a model: B's own eyes, brows, nose and lips."""
-    if not recipe.feature_faces or FeatureDetail.load(model) is not None:
-        return
-    for read in features.read(faces_b, recipe, device.threads):
+    """Once for a model: what is read off B's faces is kept in it."""
+    for read in reading:
         if stop():
             return
-        if isinstance(read, FeatureDetail):
+        if isinstance(read, SkinDetail | FeatureDetail):
             with output_errors(model):
                 read.save(model)
         else:

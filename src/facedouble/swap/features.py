@@ -15,19 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..footage import LUMINANCE
-from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LEFT_IRIS, LIPS, NOSTRILS, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
-from ..learn.features import DARK, EVEN, STEPS, FeatureDetail
+from ..find.mask import hull_mask
+from ..learn.features import EVEN, PARTS, STEPS, FeatureDetail, fine_light
 
-# Each is looked for by itself: who raises a brow while speaking may never have done both at once.
-_PARTS = (
-    np.concatenate([RIGHT_EYE, RIGHT_IRIS]),
-    np.concatenate([LEFT_EYE, LEFT_IRIS]),
-    RIGHT_BROW,
-    LEFT_BROW,
-    NOSTRILS,
-    np.concatenate([LIPS, INNER_LIPS]),
-)
 _NEAREST = 3
 """more are blurred by one another, one alone changes at once"""
 _OTHER = (0.3, 0.6)
@@ -44,7 +34,6 @@ _EVERY = 0.06
 """between the places for which the bending is computed"""
 _COARSEST = 3
 """halvings of the pictures, for faces that are small in the frame"""
-_LUMINANCE = np.array(LUMINANCE, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +100,7 @@ class Features:
         levels = [detail.light]
         while len(levels) <= _COARSEST:
             levels.append(np.stack([cv2.pyrDown(picture) for picture in levels[-1]]))
-        return cls(tuple(levels), detail.square_px, detail.coarse, tuple(_Part.of(own, detail) for own in _PARTS))
+        return cls(tuple(levels), detail.square_px, detail.coarse, tuple(_Part.of(own, detail) for own in PARTS))
 
     def __call__(self, face: NDArray[np.float32], points: NDArray[np.float32], square_px: float) -> NDArray[np.float32]:
         """`face` (h, w, 3) 0..1 with landmarks (478, 2), of which a face square is `square_px` wide, with the fine
@@ -124,16 +113,16 @@ class Features:
         if not boxes:
             return face
         begin, end = np.min([low for _, low, _ in boxes], axis=0), np.max([high for _, _, high in boxes], axis=0)
+        shown = _complex(points)
         wanted, known = np.zeros((2, *(end - begin)[::-1]), np.float32)
         for part, low, high in boxes:
             into = tuple(slice(*ends) for ends in zip((low - begin)[::-1], (high - begin)[::-1], strict=True))
             alpha = _alpha(points[part.own] - low, high - low, square_px)
-            detail, sure = self._detail(part, points, square_px, low, high)
+            detail, sure = self._detail(part, shown, square_px, low, high)
             wanted[into] += alpha * detail
             known[into] += alpha * sure
         there = (slice(begin[1], end[1]), slice(begin[0], end[0]))
-        light = np.log(face[there] @ _LUMINANCE + DARK)
-        own = light - cv2.GaussianBlur(light, (0, 0), max(self.coarse * square_px, 0.3))
+        own = fine_light(face[there], max(self.coarse * square_px, 0.3))
         # Where two parts meet they share.
         gain = np.exp((wanted - known * own) / np.maximum(known, 1))
         result = face.copy()
@@ -141,13 +130,12 @@ class Features:
         return result
 
     def _detail(
-        self, part: _Part, points: NDArray[np.float32], square_px: float, low: NDArray[Any], high: NDArray[Any]
+        self, part: _Part, shown: NDArray[np.complex128], square_px: float, low: NDArray[Any], high: NDArray[Any]
     ) -> tuple[NDArray[np.float32], float]:
-        """(h, w) over the box from `low` to `high`: the logarithm of the light over that around it, as far as B is
-        known to look like that; and how far that is, 0..1."""
+        """(h, w) over the box from `low` to `high`: the logarithm of the light over that around it, of a face with
+        landmarks `shown` (478,), as far as B is known to look like that; and how far that is, 0..1."""
         import cv2
 
-        shown = _complex(points)
         middle = shown[part.own].mean()
         rows, turns, shares = part.nearest(shown[part.own] - middle, square_px / self.square_px)
         goal, own = shown[part.bent_by] - middle, part.around[rows].T
@@ -191,10 +179,7 @@ def _alpha(points: NDArray[Any], size: NDArray[Any], square_px: float) -> NDArra
     """(h, w) 0..1 in a picture of `size` (width, height): the part within its landmarks, and around it, fading."""
     import cv2
 
-    mask = np.zeros(size[::-1], np.uint8)
-    hull = cv2.convexHull(points.astype(np.float32))
-    cv2.fillConvexPoly(mask, np.round(hull * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
-    around = max(1, round(_MARGIN * square_px))
-    mask = cv2.dilate(mask, np.ones((2 * around + 1, 2 * around + 1), np.uint8))
+    around, (width, height) = max(1, round(_MARGIN * square_px)), size.tolist()
+    mask = cv2.dilate(hull_mask(points, (width, height)), np.ones((2 * around + 1, 2 * around + 1), np.uint8))
     soft = cv2.GaussianBlur(mask, (0, 0), max(_SOFT * square_px, 0.5))
     return np.asarray(soft / np.float32(255), np.float32)
