@@ -40,6 +40,7 @@ SMALL = TrainRecipe.of(
     occlusion_steps=0,
     skin_faces=0,
     feature_faces=0,
+    usual_faces=0,
 )
 """trains in seconds, and is good for nothing else"""
 

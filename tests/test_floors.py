@@ -28,10 +28,10 @@ INSIDE = {
     ],
     "learn": [
         "together", "shape", "iris", "model", "losses", "recorded", "bend", "degrade", "data", "occluders", "occlusion",
-        "skin", "features", "score", "learner", "checkpoint", "specialists", "start", "safety", "forecast", "health",
-        "fit", "chart", "memory", "rate", "train",
+        "skin", "features", "usual", "score", "learner", "checkpoint", "specialists", "start", "safety", "forecast",
+        "health", "fit", "chart", "memory", "rate", "train",
     ],
-    "swap": ["predict", "colour", "blend", "focus", "features", "fit", "openings", "steady", "face", "label"],
+    "swap": ["predict", "colour", "blend", "focus", "features", "fit", "light", "openings", "steady", "face", "label"],
     "stages": [
         "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",
         "conversion", "preview", "judging", "swapping", "verifying",

@@ -20,7 +20,7 @@ from facedouble.recipes import TrainRecipe, Until
 from facedouble.stages.opening import Opened
 from support import CPU, SMALL, consent_of, run
 
-RECIPE = replace(SMALL, occlusion_steps=0, skin_faces=0, feature_faces=0, score_every_s=600)
+RECIPE = replace(SMALL, occlusion_steps=0, skin_faces=0, feature_faces=0, usual_faces=0, score_every_s=600)
 PLACE = torch.device("cpu")
 
 
@@ -95,7 +95,7 @@ def test_consents_of_those_it_learned_from_count(
     assert consent.load(third / "consent.toml")[0].person == "other a"
 
 
-COMPACT = TrainRecipe(occlusion_steps=0, skin_faces=0, feature_faces=0, score_every_s=600)
+COMPACT = TrainRecipe(occlusion_steps=0, skin_faces=0, feature_faces=0, usual_faces=0, score_every_s=600)
 
 
 def test_what_comes_with_the_package_fits_compact_and_standard_alone() -> None:

@@ -120,6 +120,9 @@ class TrainRecipe(Recipe):
     """how many of B's faces are read for fine skin detail (learn.skin); 0: none of it"""
     feature_faces: int = 128
     """of how many of B's faces the fine light of eyes, brows, nose and lips is kept (learn.features); 0: of none"""
+    usual_faces: int = 48
+    """of how many faces of each side the usual look is read, by which light is told from skin (learn.usual); 0: of
+    none"""
     specialists: str = "none"
     """orientation: after the model one each for faces that look ahead, partly aside and aside, see learn.specialists"""
     seed: int = 1
@@ -152,6 +155,7 @@ class TrainRecipe(Recipe):
         _check(0 <= self.occlusion_steps <= 100_000, f"occlusion steps {self.occlusion_steps}: expected 0 to 100000")
         _check(0 <= self.skin_faces <= 1000, f"skin faces {self.skin_faces}: expected 0 to 1000")
         _check(0 <= self.feature_faces <= 1000, f"feature faces {self.feature_faces}: expected 0 to 1000")
+        _check(0 <= self.usual_faces <= 1000, f"usual faces {self.usual_faces}: expected 0 to 1000")
         _check(
             self.specialists in ("none", "orientation"),
             f"specialists {self.specialists!r}: expected orientation or none",

@@ -15,32 +15,34 @@ from numpy.typing import NDArray
 from .mesh import Mesh
 
 FLAT_PX = 512
-"""side of the flat picture: about 400 px a face square, so that crops of twice the usual size still fit in"""
+"""usual side of the flat picture: about 400 px a face square, so that crops of twice the usual size still fit in"""
 _VERTICES = 468
 _LEAST_FACING = 0.02
-"""px shown to a flat px, under which a place is turned away too far to be known"""
+"""px shown to a flat px of the usual side, under which a place is turned away too far to be known"""
 
 
 class Surface:
-    """Between pictures of a face and its skin laid flat. Threads may share it."""
+    """Between pictures of a face and its skin laid flat, a picture of so many px a side. Threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, side_px: int = FLAT_PX) -> None:
         mesh = Mesh.load()
+        self.side_px = side_px
+        self.places = (mesh.texture * (side_px - 1)).astype(np.float32)
+        """(468, 2) where landmarks lie in the flat picture; the irises' do not"""
         self._triangles = mesh.triangles
-        self._flat = (mesh.texture * (FLAT_PX - 1)).astype(np.float32)
-        self._extent = _extents(self._flat[self._triangles])
-        self._where = _drawn(self._flat[self._triangles], np.arange(len(self._triangles)), (FLAT_PX, FLAT_PX))
+        self._extent = _extents(self.places[self._triangles])
+        self._where = _drawn(self.places[self._triangles], np.arange(len(self._triangles)), (side_px, side_px))
 
     def flattened(self, picture: NDArray[Any], points: NDArray[np.float32]) -> NDArray[Any]:
-        """(512, 512, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
+        """(k, k, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
         import cv2
 
         corners = points[:_VERTICES][self._triangles]
-        x, y = _moved(self._where, _affine(self._flat[self._triangles], corners))
+        x, y = _moved(self._where, _affine(self.places[self._triangles], corners))
         return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
     def facing(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(512, 512): how many px of the picture a flat px is shown on, from landmarks (478, 2); 0 where it is turned
+        """(k, k): how many px of the picture a flat px is shown on, from landmarks (478, 2); 0 where it is turned
         away, and outside the mesh."""
         shown = np.maximum(_extents(points[:_VERTICES][self._triangles]) / self._extent, 0)
         return np.asarray(np.where(self._where < 0, 0, shown[self._where]), np.float32)
@@ -50,13 +52,13 @@ class Surface:
         landmarks (478, 2); so what is before few of them is not in it. 0 where none shows anything."""
         import cv2
 
-        flats = []
+        flats, least = [], _LEAST_FACING * (FLAT_PX / self.side_px) ** 2
         for picture, points in faces:
             flat, facing = (
                 cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_AREA)
                 for part in (self.flattened(picture, points), self.facing(points))
             )
-            flats.append(np.where(facing[..., None] < _LEAST_FACING, np.float32(np.inf), flat))
+            flats.append(np.where(facing[..., None] < least, np.float32(np.inf), flat))
         ordered = np.sort(np.stack(flats), axis=0)
         known = np.isfinite(ordered).sum(0)
         middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None] // 2, axis=0)[0]
@@ -70,8 +72,8 @@ class Surface:
         corners = points[:_VERTICES][self._triangles]
         seen = np.nonzero(_extents(corners) > 0)[0]
         where = _drawn(corners[seen], seen, size)
-        scale = (len(flat) - 1) / (FLAT_PX - 1)
-        x, y = _moved(where, _affine(corners, self._flat[self._triangles] * scale))
+        scale = (len(flat) - 1) / (self.side_px - 1)
+        x, y = _moved(where, _affine(corners, self.places[self._triangles] * scale))
         return np.asarray(cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
 

@@ -156,6 +156,8 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
             weights.update(opened.skin.ratio.tobytes())
         if opened.features is not None:
             weights.update(opened.features.light.tobytes() + opened.features.points.tobytes())
+        if opened.usual is not None:
+            weights.update(opened.usual.ratio.tobytes() + opened.usual.skin.tobytes())
         shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
         models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
     return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}

@@ -22,11 +22,13 @@ from ..learn.model import Network
 from ..learn.occlusion import Occlusion
 from ..learn.skin import SkinDetail
 from ..learn.specialists import Routed
+from ..learn.usual import UsualFaces
 from ..media.reader import frames_at
 from ..provenance import certificate, consent
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
 from ..swap.face import Swapper
+from ..swap.light import Light
 
 _LOOKED_AT = 12
 """frames by which the new faces are fitted to a clip"""
@@ -46,6 +48,8 @@ class Opened:
     """B's fine skin detail, if the model has it"""
     features: FeatureDetail | None
     """and B's own eyes, brows, nose and lips"""
+    usual: UsualFaces | None
+    """how both usually look, if the model knows"""
     weights_sha256: str
 
     @classmethod
@@ -64,14 +68,15 @@ class Opened:
         if which == "newest" and (experts := specialists.load(model, trained.recipe, place)):
             network = Routed(network, experts)
             sha256 = specialists.weights_sha256(model, sha256, experts)
-        skin, features = SkinDetail.load(model), FeatureDetail.load(model)
-        return cls(model, network, trained, state, before, skin, features, sha256)
+        skin, features, usual = SkinDetail.load(model), FeatureDetail.load(model), UsualFaces.load(model)
+        return cls(model, network, trained, state, before, skin, features, usual, sha256)
 
     def swapper(
         self, recipe: ConvertRecipe, marker: Marker, seen: Iterable[tuple[Frame, NDArray[Any], NDArray[Any]]]
     ) -> Swapper:
         """Fitted to a clip by some of its frames, with A's landmarks (478, 2) and what A does (54,) in each."""
-        swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before)
+        light = Light.of(self.usual) if self.usual is not None and recipe.colour == "light" else None
+        swapper = Swapper(self.network, self.trained.recipe, recipe, marker, self.before, light)
         faces = ((frame.pixels, points, acting) for frame, points, acting in seen)
         return swapper.fitted(faces, self.skin, self.features)
 
@@ -95,6 +100,11 @@ class Opened:
             yield Note(
                 f"{self.model.name} has none of {self.trained.people['b']}'s own eyes, brows, nose and lips, so they "
                 f"are as soft as they are drawn; {remedy}"
+            )
+        if self.usual is None and recipe.colour == "light" and self.trained.recipe.usual_faces:
+            yield Note(
+                f"{self.model.name} does not know how {self.trained.people['a']} usually looks, so hard shadows are "
+                f"lost; {remedy}"
             )
 
 

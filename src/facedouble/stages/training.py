@@ -18,7 +18,7 @@ from ..device import Device
 from ..errors import InputError, ModelError
 from ..events import Event, Finished, Note, Progress
 from ..find.identity import mean_embedding
-from ..learn import chart, checkpoint, features, occlusion, rate, skin, specialists, start
+from ..learn import chart, checkpoint, features, occlusion, rate, skin, specialists, start, usual
 from ..learn.checkpoint import Trained
 from ..learn.data import usable_rows
 from ..learn.features import FeatureDetail
@@ -27,6 +27,7 @@ from ..learn.skin import SkinDetail
 from ..learn.together import ALONE, Together
 from ..learn.train import assist as assist_network
 from ..learn.train import train as train_network
+from ..learn.usual import UsualFaces
 from ..project import output_errors
 from ..provenance import consent
 from ..recipes import TrainRecipe, Until
@@ -103,6 +104,9 @@ def train(
         yield from _read_off(model, skin.read(sets["b"], recipe.skin_faces), stop)
     if recipe.feature_faces and FeatureDetail.load(model) is None:
         yield from _read_off(model, features.read(sets["b"], recipe, device.threads), stop)
+    if recipe.usual_faces and UsualFaces.load(model) is None:
+        with output_errors(model):
+            usual.read(sets, recipe).save(model)
     if stop():
         return model
     experts = specialists.taught(sets.values()) if recipe.specialists == "orientation" else []

@@ -23,6 +23,7 @@ from .blend import BLENDS, plain
 from .colour import match_skin
 from .features import Features
 from .fit import Drawn, Fit
+from .light import Light
 from .openings import with_gleam, with_mouth
 from .predict import predict
 from .steady import COVERED, Glimpse
@@ -60,6 +61,9 @@ class Swapper:
     mark: Marker
     occlusion: Occlusion | None = None
     """what stands before the face, as the model knows it; none where it has not learned it"""
+    light: Light | None = None
+    """lays the plate's light on the face; none where the model does not know how both usually look, or other colours
+    are asked for"""
     fit: Fit = field(default_factory=Fit)
     """what the network's faces lack in this clip"""
 
@@ -99,7 +103,9 @@ class Swapper:
         x0, y0, x1, y1 = box
         most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
         bare, face = self._bare(before or self.glimpse(pixels, points), box), self.fit(drawn)
-        if self.recipe.colour != "none":
+        if self.light is not None:
+            face = self.light(face, drawn, bare)
+        elif self.recipe.colour != "none":
             skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
             face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
         if self.fit.focus is not None:

@@ -1,0 +1,126 @@
+"""What the two people's skin looks like on average, laid flat, and how the one's differs from the other's: what tells
+the light on a face from the face.
+
+Of one picture nobody can say whether a cheek is dark or in the shade; of many in changing poses their middle is mostly
+skin. A picture over that, as a ratio, is mostly light, and a ratio can be laid on another face: Shashua, Riklin-Raviv,
+"The Quotient Image", IEEE TPAMI 23(2), 2001.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..curate.faceset import FaceSet
+from ..find.mask import hull_mask
+from ..find.surface import Surface
+from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE
+from ..project import atomic_file, part_errors, save_tensors
+from ..recipes import TrainRecipe
+from . import data
+from .model import SIDES
+
+SIDE_PX = 128
+"""of the flat skin, enough for shadows"""
+_LOOKED_PX = 128
+"""side of the pictures that are laid flat"""
+_DARK = 0.02
+"""added to light, as a ratio of what is nearly black says nothing"""
+_MOVES = 0.2
+"""how much lips and brows tell of the light: they are lit as skin is, but hardly ever lie where they usually do"""
+_SKIN_WITHIN, _NEARBY = 20.0, 0.008
+"""CIELAB units from the middle of the face's skin, and the spread of the blur, as a part of the side, before asking"""
+_BORDER_PX = 2
+"""around what is no skin"""
+
+
+@dataclass(frozen=True, eq=False)
+class UsualFaces:
+    ratio: NDArray[np.float32]
+    """(128, 128, 3) on the flat skin: `logarithm` of A's usual light less that of B's, in A's colours; the same on both
+    halves of the face, as skin is and light is not"""
+    skin: NDArray[np.float32]
+    """(128, 128) 0..1: how far light can be told there: where either's face shows hair, eyes or nothing, not at all"""
+
+    def save(self, model: Path) -> None:
+        with atomic_file(model / "usual.safetensors") as temporary:
+            parts = {"ratio": self.ratio, "skin": self.skin}
+            save_tensors(temporary, {name: torch.from_numpy(part.astype(np.float16)) for name, part in parts.items()})
+
+    @classmethod
+    def load(cls, model: Path) -> Self | None:
+        """None where the model has none. Raises ModelError for a file that is broken or another program's."""
+        from safetensors.numpy import load_file
+
+        file = model / "usual.safetensors"
+        if not file.is_file():
+            return None
+        with part_errors(file):
+            known = load_file(file)
+            ratio, skin = known["ratio"].astype(np.float32), known["skin"].astype(np.float32)
+            if ratio.shape != (SIDE_PX, SIDE_PX, 3) or not np.isfinite(ratio).all():
+                raise ValueError(f"ratio of shape {ratio.shape}")
+            if skin.shape != (SIDE_PX, SIDE_PX) or not ((skin >= 0) & (skin <= 1)).all():
+                raise ValueError(f"skin of shape {skin.shape}")
+        return cls(ratio, skin)
+
+
+def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
+    """Looks at so many faces of each side as the recipe says, or all if there are fewer.
+
+    Raises FaceError for sets that training cannot use, and for a crop that cannot be read.
+    """
+    looked = TrainRecipe(size_px=_LOOKED_PX, coverage=recipe.coverage)  # whatever the network's own is
+    faces = data.load_both(sets, looked, recipe.usual_faces)
+    surface = Surface(SIDE_PX)
+    told = _told(surface)
+    usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
+    a, b = (logarithm((face + face[:, ::-1]) / 2) for face in usual)
+    skin = np.minimum(*skins)
+    return UsualFaces(a - b, told * np.minimum(skin, skin[:, ::-1]))
+
+
+def logarithm(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of light 0..1."""
+    return np.asarray(np.log(np.maximum(light, 0) + np.float32(_DARK)), np.float32)
+
+
+def relit(light: NDArray[np.float32], ratio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`light` 0..1 with `ratio` added to its `logarithm`."""
+    return np.asarray(np.clip((light + np.float32(_DARK)) * np.exp(ratio) - np.float32(_DARK), 0, 1), np.float32)
+
+
+def _told(surface: Surface) -> NDArray[np.float32]:
+    """(128, 128) 0..1: how far a place of a face tells the light on it, by what it is."""
+
+    def within(*parts: NDArray[np.int64]) -> NDArray[np.float32]:
+        import cv2
+
+        masks = [hull_mask(surface.places[part], (SIDE_PX, SIDE_PX)) for part in parts]
+        return np.asarray(cv2.dilate(np.max(masks, axis=0), np.ones((3, 3), np.uint8)) / np.float32(255), np.float32)
+
+    told = 1 - (1 - _MOVES) * within(LIPS, LEFT_BROW, RIGHT_BROW)
+    return np.asarray(np.minimum(told, 1 - within(LEFT_EYE, RIGHT_EYE, INNER_LIPS)))
+
+
+def _usual(
+    surface: Surface, faces: data.Canvases, told: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The usual face (128, 128, 3) 0..1, and where it is not hair (128, 128)."""
+    import cv2
+
+    pictures = (picture[:3].permute(1, 2, 0).numpy() / np.float32(255) for picture in faces.pixels)
+    usual = surface.usual(zip(pictures, faces.points, strict=True), SIDE_PX)
+    shown = usual.any(2)
+    lab = cv2.cvtColor(cv2.GaussianBlur(usual, (0, 0), _NEARBY * SIDE_PX), cv2.COLOR_RGB2LAB)
+    skin = lab[shown & (told == 1)]
+    away = np.linalg.norm(lab - np.median(skin, axis=0), axis=-1) if len(skin) else np.zeros(shown.shape)
+    known = shown & ((away < _SKIN_WITHIN) | (told < 1))
+    around = np.ones((2 * _BORDER_PX + 1,) * 2, np.uint8)
+    return usual, cv2.erode(known.astype(np.float32), around, borderValue=0)
