@@ -205,8 +205,15 @@ def test_usual_faces_are_even_on_both_sides_and_tell_skin_from_hair(known: Usual
     np.testing.assert_allclose(alike.usual.ratio, 0, atol=0.01)  # but for rounding of colours
     assert 0.02 < np.abs(known.ratio[known.skin == 1]).mean() < 0.5
     places = Surface(SIDE_PX).places
-    for landmark, low, high in ((50, 0.9, 1), (280, 0.9, 1), (151, 0.9, 1), (13, 0, 0.05), (17, 0.1, 0.3)):
-        x, y = np.round(places[landmark]).astype(int)  # cheeks, forehead, between the lips, a lip
+    for landmark, low, high in (
+        (50, 0.9, 1),
+        (280, 0.9, 1),
+        (151, 0.9, 1),
+        (13, 0, 0.05),
+        (16, 0.1, 0.3),
+        (105, 0, 0.1),
+    ):
+        x, y = np.round(places[landmark]).astype(int)  # cheeks, forehead, between the lips, a lip, a brow
         assert low <= known.skin[y, x] <= high
     x, y = np.round(places[LEFT_EYE].mean(0)).astype(int)
     assert known.skin[y, x] == 0

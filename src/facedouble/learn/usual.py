@@ -32,8 +32,9 @@ _LOOKED_PX = 128
 """side of the pictures that are laid flat"""
 _DARK = 0.02
 """added to light, as a ratio of what is nearly black says nothing"""
-_MOVES = 0.2
-"""how much lips and brows tell of the light: they are lit as skin is, but hardly ever lie where they usually do"""
+_LIPS, _BROWS = 0.2, 0.06
+"""how much these tell of the light: they are lit as skin is, but hardly ever lie where they usually do, and brows are
+as dark as a shadow"""
 _SKIN_WITHIN, _NEARBY = 20.0, 0.008
 """CIELAB units from the middle of the face's skin, and the spread of the blur, as a part of the side, before asking"""
 _BORDER_PX = 2
@@ -99,14 +100,15 @@ def relit(light: NDArray[np.float32], ratio: NDArray[np.float32]) -> NDArray[np.
 def _told(surface: Surface) -> NDArray[np.float32]:
     """(128, 128) 0..1: how far a place of a face tells the light on it, by what it is."""
 
-    def within(*parts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def beside(around_px: int, *parts: NDArray[np.int64]) -> NDArray[np.float32]:
         import cv2
 
-        masks = [hull_mask(surface.places[part], (SIDE_PX, SIDE_PX)) for part in parts]
-        return np.asarray(cv2.dilate(np.max(masks, axis=0), np.ones((3, 3), np.uint8)) / np.float32(255), np.float32)
+        mask = np.max([hull_mask(surface.places[part], (SIDE_PX, SIDE_PX)) for part in parts], axis=0)
+        around = np.ones((2 * around_px + 1,) * 2, np.uint8)
+        return np.asarray(1 - cv2.dilate(mask, around) / np.float32(255), np.float32)
 
-    told = 1 - (1 - _MOVES) * within(LIPS, LEFT_BROW, RIGHT_BROW)
-    return np.asarray(np.minimum(told, 1 - within(LEFT_EYE, RIGHT_EYE, INNER_LIPS)))
+    told = np.minimum(beside(1, LIPS) + _LIPS, beside(2, LEFT_BROW, RIGHT_BROW) + _BROWS)
+    return np.asarray(np.minimum(told.clip(0, 1), beside(1, LEFT_EYE, RIGHT_EYE, INNER_LIPS)), np.float32)
 
 
 def _usual(

@@ -43,8 +43,9 @@ _SHOWN = 0.3
 _SQUARE_PX = 64
 """of a face square, that are enough to lay light on a face"""
 # Of a face square.
-_BEYOND, _SOFT = 0.1, 0.02
-"""from how far away light is carried on to where no skin is known; and over what it fades into that"""
+_TORN, _BEYOND, _SOFT = 0.01, 0.1, 0.02
+"""over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
+it fades into that"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +111,13 @@ class Light:
             self.surface.laid(known, np.asarray((points + 0.5) / shrink - 0.5, np.float32), (few[0], few[1]))
         )
         inside = np.asarray(inside > 0.99, np.float32)
-        laid = cv2.merge(laid)
-        beyond, _ = _mean(_weighted(laid, inside), _BEYOND * square_px / shrink)
+        seen = _weighted(cv2.merge(laid), inside)
+        # Where the face turns away from itself, as beside a nose, its skin is torn.
+        (whole, _), (beyond, _) = (_mean(seen, spread * square_px / shrink) for spread in (_TORN, _BEYOND))
         soft = cv2.GaussianBlur(inside, (0, 0), max(_SOFT * square_px / shrink, 0.5))
         soft = (inside * np.clip(2 * soft - 1, 0, 1))[..., None]
-        whole = cv2.resize(beyond + soft * (laid - beyond), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(whole[: size[1], : size[0]])
+        large = cv2.resize(beyond + soft * (whole - beyond), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(large[: size[1], : size[0]])
 
 
 def _luminance(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
