@@ -202,7 +202,7 @@ class ConvertRecipe(Recipe):
     crf: int | None = None
     """the encoder's constant rate factor; None is visually lossless"""
     colour: str = "light"
-    """how the face's colour is brought to the plate's, on skin: see swap.colour, or none"""
+    """how the face is brought to the plate: light (swap.light), another of swap.colour, or none"""
     blend: str = "multiband"
     """see swap.blend"""
     occlusion: str = "keep"

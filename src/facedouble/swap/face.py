@@ -1,4 +1,4 @@
-"""One face of one frame: align, predict, match colour, blend, mark."""
+"""One face of one frame: align, predict, light, blend, mark."""
 
 from __future__ import annotations
 
