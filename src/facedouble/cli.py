@@ -503,9 +503,9 @@ def _rate(text: str) -> float | str:
 def _mixing_options(group: Any) -> None:
     group.add_argument(
         "--colour", default="light", choices=["light", "reinhard", "mkl", "histogram", "none"],
-        help="how the face is brought to the plate: light gives it the plate's light and shadows and keeps its own "
-        "detail; the others match skin alone, by mean and spread (reinhard), covariance or whole distribution (default: "
-        "%(default)s)",
+        help="how the face is brought to the plate: light gives it the plate's light and shadows and its own "
+        "detail; the others match skin alone, by mean and spread (reinhard), covariance or whole distribution "
+        "(default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--blend", default="multiband", choices=["multiband", "poisson", "plain"], help="default: %(default)s"
