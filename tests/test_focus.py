@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facedouble.curate.faceset import FaceSet
-from facedouble.find.mask import face_mask
+from facedouble.find.mask import face_mask, feature_mask
 from facedouble.media.reader import probe, read
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe
@@ -81,6 +81,17 @@ def test_a_plate_as_sharp_as_the_others_changes_nothing(plates: list[Plate], foc
     usual = Focus.measured(soft)
     assert usual is not None
     assert usual(edges, *soft[3], bare) is edges, "a clip that is soft throughout is no softer than usual"
+
+
+def test_a_face_with_fewer_edges_in_a_sharp_head_is_not_out_of_focus(
+    plates: list[Plate], focus: Focus, edges: Picture
+) -> None:
+    """Closed eyes, or turned from the lamp."""
+    for plate, points in plates:
+        features = cv2.GaussianBlur(feature_mask(points, (512, 512)).astype(np.float32) / 255, (0, 0), 2)[..., None]
+        calm = plate + features * (cv2.GaussianBlur(plate, (0, 0), 1) - plate)
+        result = focus(edges, calm, points, np.ones((512, 512), np.float32))
+        assert np.abs(result - edges).mean() < 0.02 * edges.std()
 
 
 def test_what_stands_before_a_face_does_not_tell_its_focus(plates: list[Plate], focus: Focus, edges: Picture) -> None:
