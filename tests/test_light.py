@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from facedouble import stages
@@ -17,7 +20,7 @@ from facedouble.events import Note
 from facedouble.find.mask import face_mask, feature_mask
 from facedouble.find.surface import Surface
 from facedouble.geometry import FACE_OVAL, LEFT_EYE
-from facedouble.learn import usual
+from facedouble.learn import data, usual
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from facedouble.media.reader import frame_at, probe
 from facedouble.provenance.mark import Marker
@@ -218,6 +221,33 @@ def test_usual_faces_are_even_on_both_sides_and_tell_skin_from_hair(known: Usual
     x, y = np.round(places[LEFT_EYE].mean(0)).astype(int)
     assert known.skin[y, x] == 0
     assert (known.skin[[0, -1]] == 0).all()  # outside the face
+
+
+def test_a_half_that_always_lies_in_the_shade_is_skin(
+    faces_a: FaceSet, faces_b: FaceSet, known: UsualFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = {"a": faces_a, "b": faces_b}
+
+    def lit_from_one_side(*args: Any) -> dict[str, data.Canvases]:
+        faces = data.load_both(*args)
+        pixels = faces["a"].pixels.clone()
+        for picture, points in zip(pixels, faces["a"].points, strict=True):
+            shadow = torch.from_numpy(half(points, picture.shape[-1], (0.3, 0.3, 0.3)))
+            picture[:3] = (picture[:3] * shadow.permute(2, 0, 1)).round()
+        return {**faces, "a": replace(faces["a"], pixels=pixels)}
+
+    monkeypatch.setattr(usual, "data", SimpleNamespace(load_both=lit_from_one_side, Canvases=data.Canvases))
+    shaded = usual.read(sets, RECIPE)
+    assert (shaded.skin > 0.9).mean() > 0.9 * (known.skin > 0.9).mean()
+    # And the lamp is told in full on such a clip: one side against the other.
+    plate, points = large(faces_a, 4)
+    plate *= half(points, len(plate), (0.3, 0.3, 0.3))
+    face, points_b = large(faces_b, 4)
+    result = Light.of(shaded)(face, drawn(face, plate, points, points_b), seen(plate))
+    told = (logarithm(result) - logarithm(face)).mean(-1)
+    inside, shadow = cheeks(points_b, len(face)), half(points_b, len(face), (0.3, 0.3, 0.3))[..., 0]
+    apart = np.median(told[inside & (shadow > 0.95)]) - np.median(told[inside & (shadow < 0.35)])
+    assert apart > 0.8 * -np.log(0.3)
 
 
 def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:

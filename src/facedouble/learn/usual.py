@@ -82,9 +82,7 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     surface = Surface(SIDE_PX)
     told = _told(surface)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
-    a, b = (logarithm((face + face[:, ::-1]) / 2) for face in usual)
-    skin = np.minimum(*skins)
-    return UsualFaces(a - b, told * np.minimum(skin, skin[:, ::-1]))
+    return UsualFaces(logarithm(usual[0]) - logarithm(usual[1]), told * np.minimum(*skins))
 
 
 def logarithm(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,12 +112,13 @@ def _told(surface: Surface) -> NDArray[np.float32]:
 def _usual(
     surface: Surface, faces: data.Canvases, told: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The usual face (128, 128, 3) 0..1, and where it is not hair (128, 128)."""
+    """The usual face (128, 128, 3) 0..1, the mean of both its halves, and where it is not hair (128, 128)."""
     import cv2
 
     pictures = (picture[:3].permute(1, 2, 0).numpy() / np.float32(255) for picture in faces.pixels)
     usual = surface.usual(zip(pictures, faces.points, strict=True), SIDE_PX)
-    shown = usual.any(2)
+    shown = usual.any(2) & usual[:, ::-1].any(2)
+    usual = np.asarray((usual + usual[:, ::-1]) / 2, np.float32)  # a half in the shade of a lamp is no hair
     lab = cv2.cvtColor(cv2.GaussianBlur(usual, (0, 0), _NEARBY * SIDE_PX), cv2.COLOR_RGB2LAB)
     skin = lab[shown & (told == 1)]
     away = np.linalg.norm(lab - np.median(skin, axis=0), axis=-1) if len(skin) else np.zeros(shown.shape)
