@@ -21,9 +21,7 @@ from facedouble.recipes import Until
 from facedouble.stages.opening import Opened
 from support import CPU, SMALL, run
 
-RECIPE = replace(
-    SMALL, specialists="orientation", occlusion_steps=0, skin_faces=0, feature_faces=0, usual_faces=0, score_every_s=600
-)
+RECIPE = replace(SMALL, specialists="orientation", score_every_s=600)
 
 
 def turned(faces: FaceSet, degrees: float) -> FaceSet:

@@ -20,7 +20,7 @@ from facedouble.recipes import TrainRecipe, Until
 from facedouble.stages.opening import Opened
 from support import CPU, SMALL, consent_of, run
 
-RECIPE = replace(SMALL, occlusion_steps=0, skin_faces=0, feature_faces=0, usual_faces=0, score_every_s=600)
+RECIPE = replace(SMALL, score_every_s=600)
 PLACE = torch.device("cpu")
 
 

@@ -65,6 +65,12 @@ class Canvases:
         chosen = {name: getattr(self, name)[rows] for name in ("pixels", "points", "acting", "source")}
         return replace(self, **chosen)
 
+    def shown(self, rows: NDArray[np.int64] | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Of these rows, or of all: the pictures (C, C, 3) 0..1, each with its landmarks (478, 2)."""
+        for row in range(len(self)) if rows is None else rows.tolist():
+            picture = np.asarray(self.pixels[row, :3].permute(1, 2, 0).numpy() / np.float32(255), np.float32)
+            yield picture, self.points[row]
+
     def redrawn(self, offset: Tensor) -> Canvases:
         """A's faces with the drawings that B's decoder is shown, in B's shape; `offset` as in learn.shape."""
         pixels, size = self.pixels.clone(), (self.pixels.shape[-1], self.pixels.shape[-2])
@@ -196,9 +202,7 @@ def load_both(
 
 def irises(canvases: Canvases) -> NDArray[np.float32]:
     """(3,) of some of the faces, spread over all: see learn.iris."""
-    some = spread(len(canvases), _IRISES_OF).tolist()
-    pictures = (canvases.pixels[row, :3].permute(1, 2, 0).numpy() / np.float32(255) for row in some)
-    return to_skin(zip(pictures, canvases.points[some], strict=True))
+    return to_skin(canvases.shown(spread(len(canvases), _IRISES_OF)))
 
 
 def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -89,9 +89,7 @@ class Occlusion(nn.Module):
         return replace(faces, pixels=torch.cat([faces.pixels[:, :6], eight], 1))
 
     def _usual(self, faces: data.Canvases) -> NDArray[np.float32]:
-        some = spread(len(faces), _USUAL_OF)
-        pictures = (faces.pixels[row, :3].permute(1, 2, 0).numpy() / np.float32(255) for row in some)
-        return self._surface.usual(zip(pictures, faces.points[some], strict=True), USUAL_PX)
+        return self._surface.usual(faces.shown(spread(len(faces), _USUAL_OF)), USUAL_PX)
 
     def forward(self, pictures: Tensor, drawn: Tensor, usual: Tensor) -> Tensor:
         seen = functional.pixel_unshuffle(torch.cat([pictures, drawn, usual], 1) - 0.5, 2)

@@ -115,8 +115,7 @@ def _usual(
     """The usual face (128, 128, 3) 0..1, the mean of both its halves, and where it is not hair (128, 128)."""
     import cv2
 
-    pictures = (picture[:3].permute(1, 2, 0).numpy() / np.float32(255) for picture in faces.pixels)
-    usual = surface.usual(zip(pictures, faces.points, strict=True), SIDE_PX)
+    usual = surface.usual(faces.shown(), SIDE_PX)
     shown = usual.any(2) & usual[:, ::-1].any(2)
     usual = np.asarray((usual + usual[:, ::-1]) / 2, np.float32)  # a half in the shade of a lamp is no hair
     lab = cv2.cvtColor(cv2.GaussianBlur(usual, (0, 0), _NEARBY * SIDE_PX), cv2.COLOR_RGB2LAB)

@@ -105,8 +105,9 @@ def train(
     if recipe.feature_faces and FeatureDetail.load(model) is None:
         yield from _read_off(model, features.read(sets["b"], recipe, device.threads), stop)
     if recipe.usual_faces and UsualFaces.load(model) is None:
+        usual_faces = usual.read(sets, recipe)
         with output_errors(model):
-            usual.read(sets, recipe).save(model)
+            usual_faces.save(model)
     if stop():
         return model
     experts = specialists.taught(sets.values()) if recipe.specialists == "orientation" else []

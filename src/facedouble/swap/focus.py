@@ -103,8 +103,8 @@ class _Look:
 
     grey: NDArray[np.float32]
     """(h, w) luminance"""
-    weights: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """(h, w) 0..1, of the face, and of what is around it"""
+    weights: NDArray[np.float32]
+    """(2, h, w) 0..1, of the face, and of what is around it"""
     width: float
     """of the face, in px here"""
     part: float
@@ -125,15 +125,14 @@ class _Look:
         oval = points[FACE_OVAL]
         face = inner_mask(points, size, _RIM)
         around = hull_mask(oval + _AROUND * (oval - oval.mean(0)), size) - face
-        weights = [np.asarray(weight / np.float32(255), np.float32) for weight in (face, around)]
+        weights = np.stack([face, around]) / np.float32(255)
         if part < 1:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         if bare is not None and not bare.all():
-            seen = cv2.erode(cv2.resize(bare, size), np.ones((7, 7), np.uint8))
-            weights = [np.asarray(weight * seen, np.float32) for weight in weights]
-        if min(weight.sum() for weight in weights) < _LEAST_PX**2:
+            weights = weights * cv2.erode(cv2.resize(bare, size), np.ones((7, 7), np.uint8))
+        if weights.sum((1, 2)).min() < _LEAST_PX**2:
             return None
-        return cls(grey, (weights[0], weights[1]), part * width, part)
+        return cls(grey, weights.astype(np.float32), part * width, part)
 
     def edges(self, blur: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
         """(8,): logarithm of the strength of fine edges against that of coarse ones, across 0, 45, 90 and 135 degrees,
@@ -145,10 +144,7 @@ class _Look:
             soft = cv2.GaussianBlur(grey, (0, 0), sigma)
             x, y = (cv2.Sobel(soft, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
             # The structure tensor (Bigun, Granlund, ICCV 1987) tells all directions.
-            products = [product.ravel() for product in (x * x, x * y, y * y)]
-            xx, xy, yy = np.array([[weight.ravel() @ product for weight in self.weights] for product in products])[
-                ..., None
-            ]
+            xx, xy, yy = (np.tensordot(self.weights, product, 2)[:, None] for product in (x * x, x * y, y * y))
             angle = np.arange(_DIRECTIONS) * math.pi / _DIRECTIONS
             strengths.append((np.cos(angle) ** 2 * xx + np.sin(2 * angle) * xy + np.sin(angle) ** 2 * yy).ravel())
         return np.asarray(0.5 * np.log(np.maximum(strengths[0], 1e-9) / np.maximum(strengths[1], 1e-9)))

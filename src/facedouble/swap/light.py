@@ -106,12 +106,10 @@ class Light:
         # As smooth as it is it needs no more pixels.
         shrink = max(1, int(square_px / _SQUARE_PX))
         few = tuple(-(-side // shrink) for side in size)
-        known = cv2.merge([*cv2.split(flat), np.ones(flat.shape[:2], np.float32)])
-        *laid, inside = cv2.split(
-            self.surface.laid(known, np.asarray((points + 0.5) / shrink - 0.5, np.float32), (few[0], few[1]))
-        )
-        inside = np.asarray(inside > 0.99, np.float32)
-        seen = _weighted(cv2.merge(laid), inside)
+        there = np.asarray((points + 0.5) / shrink - 0.5, np.float32)
+        laid = self.surface.laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)), there, (few[0], few[1]))
+        inside = np.asarray(laid[..., 3] > 0.99, np.float32)
+        seen = _weighted(laid[..., :3], inside)
         # Where the face turns away from itself, as beside a nose, its skin is torn.
         (whole, _), (beyond, _) = (_mean(seen, spread * square_px / shrink) for spread in (_TORN, _BEYOND))
         soft = cv2.GaussianBlur(inside, (0, 0), max(_SOFT * square_px / shrink, 0.5))
