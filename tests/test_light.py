@@ -18,7 +18,7 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ModelError
 from facedouble.events import Note
 from facedouble.find.mask import face_mask, feature_mask
-from facedouble.find.surface import Surface
+from facedouble.find.surface import SkinMap, Surface
 from facedouble.geometry import FACE_OVAL, LEFT_EYE
 from facedouble.learn import data, usual
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
@@ -115,7 +115,7 @@ def test_it_falls_on_the_same_place_of_another_face(faces_a: FaceSet, faces_b: F
     middle = surface.places[FACE_OVAL].mean(0)
     flat = np.full((SIDE_PX, SIDE_PX, 1), 0.0, np.float32)
     flat[:, : int(middle[0])] = np.log(0.3)  # one half of the face
-    shadow = np.exp(surface.laid(flat, points, plate.shape[1::-1]).reshape(plate.shape[:2]))[..., None]
+    shadow = np.exp(SkinMap.of(points, plate.shape[1::-1]).laid(flat).reshape(plate.shape[:2]))[..., None]
     before, after = (light(face, drawn(face, lit, points, points_b), seen(plate)) for lit in (plate, plate * shadow))
     told = surface.flattened(logarithm(after) - logarithm(before), points_b).mean(-1)
     where = known.skin > 0.9
@@ -138,10 +138,9 @@ def test_folds_and_moles_are_not_carried_over(faces_b: FaceSet, alike: Light) ->
 def test_what_the_one_usually_looks_like_is_not_light(faces_b: FaceSet, alike: Light) -> None:
     """A beard that A always has is skin; on a face that is known without one it is a shadow."""
     face, points = large(faces_b, 4)
-    surface = alike.surface
     jaw = np.zeros((SIDE_PX, SIDE_PX, 1), np.float32)
     jaw[SIDE_PX * 5 // 8 :] = np.log(0.4)
-    plate = face * np.exp(surface.laid(jaw, points, face.shape[1::-1]).reshape(face.shape[:2]))[..., None]
+    plate = face * np.exp(SkinMap.of(points, face.shape[1::-1]).laid(jaw).reshape(face.shape[:2]))[..., None]
     bearded = Light.of(replace(alike.usual, ratio=np.repeat(jaw, 3, 2)))
     chin = cheeks(points, len(face)) & (logarithm(plate) - logarithm(face) < -0.5).all(-1)
     others = cheeks(points, len(face)) & ~chin

@@ -21,7 +21,7 @@ from facedouble.find.crop import sharpness
 from facedouble.find.landmarks import Landmarker
 from facedouble.find.mask import face_mask, iris_mask, iris_radius, skin_mask
 from facedouble.find.mesh import Mesh
-from facedouble.find.surface import FLAT_PX, Surface
+from facedouble.find.surface import FLAT_PX, SkinMap, Surface
 from facedouble.footage import LUMINANCE
 from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_EYE
 from facedouble.learn import skin
@@ -51,7 +51,7 @@ def skin_of(picture: NDArray[np.float32], points: NDArray[np.float32]) -> NDArra
 
 def test_skin_laid_flat_and_back_is_the_same(faces_a: FaceSet, surface: Surface) -> None:
     picture, points = crop_of(faces_a, 5)
-    back = surface.laid(surface.flattened(picture, points), points, (128, 128))
+    back = SkinMap.of(points, (128, 128)).laid(surface.flattened(picture, points))
     inside = fine(picture, points, 2.0)[1] > 0.5
     assert np.abs(back - picture)[inside].mean() < 0.01
     corner = np.zeros((128, 128), bool)
@@ -59,18 +59,32 @@ def test_skin_laid_flat_and_back_is_the_same(faces_a: FaceSet, surface: Surface)
     assert not back[corner].any()
 
 
-def test_a_mark_stays_on_its_place_of_the_skin(faces_a: FaceSet, surface: Surface) -> None:
+def test_a_mark_stays_on_its_place_of_the_skin(faces_a: FaceSet) -> None:
     x, y = Mesh.load().texture[CHEEK] * (FLAT_PX - 1)
     flat = np.zeros((FLAT_PX, FLAT_PX, 1), np.float32)
     cv2.circle(flat, (round(float(x)), round(float(y))), 8, 1.0, -1)
     places = []
     for row in (0, 39):
         points = faces_a.faces.points[row]
-        laid = surface.laid(flat, points, (512, 512))
+        laid = SkinMap.of(points, (512, 512)).laid(flat)
         centre = np.argwhere(laid > 0.5).mean(0)[::-1]
         assert np.linalg.norm(centre - points[CHEEK]) < 2
         places.append(centre)
     assert np.linalg.norm(places[0] - places[1]) > 5, "the face must move between the two frames, or this shows nothing"
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_smaller_map_is_that_of_a_smaller_picture(faces_a: FaceSet, step: int) -> None:
+    x, y = np.meshgrid(*[np.linspace(0, 1, 64, dtype=np.float32)] * 2)
+    flat, points = np.dstack([x, y]), faces_a.faces.points[0]
+    fewer = SkinMap.of(points, (512, 512)).every(step).laid(flat)
+    side = -(-512 // step)
+    same = SkinMap.of((points + 0.5) / step - 0.5, (side, side)).laid(flat)
+    assert fewer.shape == same.shape == (side, side, 2)
+    both = fewer.all(-1) & same.all(-1)
+    assert both.sum() > 0.95 * same.all(-1).sum() > 1000
+    # Half a px off would be 2.5e-3 nearly everywhere; where the skin hides some of itself, either may be shown.
+    assert np.quantile(np.abs(fewer - same)[both], 0.9) < 1e-3
 
 
 def test_the_usual_face_has_nothing_of_what_is_seldom_before_it(faces_a: FaceSet, surface: Surface) -> None:
@@ -168,7 +182,7 @@ def spotted(surface: Surface, faces: FaceSet) -> SkinDetail:
     for x, y in rng.integers(40, FLAT_PX - 40, (60, 2)).tolist():
         cv2.circle(ratio, (x, y), 14, (-0.3, -0.3, -0.3), -1)
     _, points = crop_of(faces, 7)
-    spots = np.asarray(0.5 * np.exp(surface.laid(ratio, points, (128, 128))), np.float32)
+    spots = np.asarray(0.5 * np.exp(SkinMap.of(points, (128, 128)).laid(ratio)), np.float32)
     return SkinDetail(surface.flattened(fine(spots, points, COARSEST * 64)[0], points))
 
 
@@ -179,7 +193,7 @@ def test_detail_that_is_drawn_already_is_not_added(faces_a: FaceSet, surface: Su
         faces = []
         for row in (2, 12, 22, 32):
             _, points = crop_of(faces_a, row)
-            face = even * np.exp(share * surface.laid(spots.ratio, points, (128, 128)))
+            face = even * np.exp(share * SkinMap.of(points, (128, 128)).laid(spots.ratio))
             faces.append(drawn(faces_a, row, np.asarray(face, np.float32)))
         fit = Fit.measured(faces, spots, sharpen=False, grain=False)
         assert fit.sharpened == 0 and fit.grain == 0

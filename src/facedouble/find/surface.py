@@ -7,7 +7,9 @@ the map is affine.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +21,46 @@ FLAT_PX = 512
 _VERTICES = 468
 _LEAST_FACING = 0.02
 """px shown to a flat px of the usual side, under which a place is turned away too far to be known"""
+_NOWHERE = -1e4
+"""px, far outside of any picture"""
 
 
 class Surface:
-    """Between pictures of a face and its skin laid flat, a picture of so many px a side. Threads may share it."""
+    """Takes pictures of a face to its skin laid flat, a picture of so many px a side. Threads may share it."""
 
     def __init__(self, side_px: int = FLAT_PX) -> None:
-        mesh = Mesh.load()
+        from scipy.sparse import csr_array
+
+        mesh = _mesh()
         self.side_px = side_px
         self.places = (mesh.texture * (side_px - 1)).astype(np.float32)
         """(468, 2) where landmarks lie in the flat picture; the irises' do not"""
-        self._triangles = mesh.triangles
-        self._extent = _extents(self.places[self._triangles])
-        self._where = _drawn(self.places[self._triangles], np.arange(len(self._triangles)), (side_px, side_px))
+        corners = self.places[mesh.triangles]
+        self._extent = _extents(corners)
+        self._where = _drawn(corners, np.arange(len(corners)), (side_px, side_px))
+        # What part each landmark has in each px; one more stands for nowhere.
+        inside = self._where >= 0
+        parts = _moved(self._where, _affine(corners, np.tile(np.array([[0, 0], [1, 0], [0, 1]]), (len(corners), 1, 1))))
+        second, third = (np.where(inside, part, 0) for part in parts)
+        weights = np.stack([1 - second - third, second, third], -1).reshape(-1, 3)
+        columns = np.where(inside[..., None], mesh.triangles[self._where], _VERTICES).reshape(-1, 3)
+        rows = np.repeat(np.arange(side_px**2), 3)
+        entries = (weights.ravel(), (rows, columns.ravel()))
+        self._weights = csr_array(entries, shape=(side_px**2, _VERTICES + 1), dtype=np.float32)
 
     def flattened(self, picture: NDArray[Any], points: NDArray[np.float32]) -> NDArray[Any]:
         """(k, k, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
         import cv2
 
-        corners = points[:_VERTICES][self._triangles]
-        x, y = _moved(self._where, _affine(self.places[self._triangles], corners))
-        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        known = np.concatenate([points[:_VERTICES], np.full((1, 2), _NOWHERE)]).astype(np.float32)
+        places = np.asarray(self._weights @ known, np.float32).reshape(self.side_px, self.side_px, 2)
+        return np.asarray(cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
     def facing(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """(k, k): how many px of the picture a flat px is shown on, from landmarks (478, 2); 0 where it is turned
         away, and outside the mesh."""
-        shown = np.maximum(_extents(points[:_VERTICES][self._triangles]) / self._extent, 0)
-        return np.asarray(np.where(self._where < 0, 0, shown[self._where]), np.float32)
+        shown = np.maximum(_extents(points[:_VERTICES][_mesh().triangles]) / self._extent, 0)
+        return np.append(shown, np.float32(0))[self._where]
 
     def usual(self, faces: Iterable[tuple[NDArray[Any], NDArray[np.float32]]], side_px: int) -> NDArray[np.float32]:
         """(side_px, side_px, c): the middle value, place by place, of several faces laid flat, pictures (H, W, c) with
@@ -64,17 +79,44 @@ class Surface:
         middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[None] // 2, axis=0)[0]
         return np.asarray(np.where(known > 0, middle, 0), np.float32)
 
-    def laid(self, flat: NDArray[Any], points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[Any]:
-        """(H, W, c): a flat picture (k, k, c), of any size k, on the face with landmarks (478, 2) in a picture of
-        `size` (width, height); 0 outside the face."""
+
+@dataclass(frozen=True, eq=False)
+class SkinMap:
+    """Where each px of a picture lies on the skin of the face in it."""
+
+    x: NDArray[np.float32]
+    """(H, W) parts of the flat picture's side, far from 0..1 outside the face"""
+    y: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, points: NDArray[np.float32], size: tuple[int, int]) -> Self:
+        """Of the face with landmarks (478, 2) in a picture of `size` (width, height)."""
+        mesh = _mesh()
+        corners = points[:_VERTICES][mesh.triangles]
+        seen = np.nonzero(_extents(corners) > 0)[0]
+        return cls(*_moved(_drawn(corners[seen], seen, size), _affine(corners, mesh.texture[mesh.triangles])))
+
+    def every(self, step: int) -> Self:
+        """Of the picture made smaller by a whole number; the last px of it may stand for fewer."""
+        # Between two px, as a map is affine there; where there is one in the middle, that one.
+        first, second = (
+            np.ix_(*(np.minimum(np.arange(0, side, step) + beside, side - 1) for side in self.x.shape))
+            for beside in ((step - 1) // 2, step // 2)
+        )
+        x, y = (np.asarray((part[first] + part[second]) / 2, np.float32) for part in (self.x, self.y))
+        return type(self)(x, y)
+
+    def laid(self, flat: NDArray[Any]) -> NDArray[Any]:
+        """(H, W, c): a flat picture (k, k, c), of any size k, on the face; 0 outside it."""
         import cv2
 
-        corners = points[:_VERTICES][self._triangles]
-        seen = np.nonzero(_extents(corners) > 0)[0]
-        where = _drawn(corners[seen], seen, size)
-        scale = (len(flat) - 1) / (self.side_px - 1)
-        x, y = _moved(where, _affine(corners, self.places[self._triangles] * scale))
+        x, y = (np.multiply(part, len(flat) - 1, dtype=np.float32) for part in (self.x, self.y))
         return np.asarray(cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+
+@cache
+def _mesh() -> Mesh:
+    return Mesh.load()
 
 
 def _extents(corners: NDArray[Any]) -> NDArray[np.float32]:
@@ -106,7 +148,7 @@ def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
 
 def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """x and y (H, W) that each px goes to by its triangle's map; far outside where it is in none."""
-    nowhere = np.full((1, 6), -1e4, np.float32)
+    nowhere = np.full((1, 6), _NOWHERE, np.float32)
     tables = np.ascontiguousarray(np.concatenate([maps.reshape(-1, 6), nowhere]).T)
     rows, columns = (np.arange(side, dtype=np.float32) for side in where.shape)
     chosen = where.astype(np.intp)

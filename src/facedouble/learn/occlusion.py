@@ -27,7 +27,7 @@ from ..curate.faceset import FaceSet
 from ..device import Device
 from ..find.crop import crop_face
 from ..find.mask import drawing
-from ..find.surface import Surface
+from ..find.surface import SkinMap, Surface
 from ..footage import spread
 from ..geometry import align, apply
 from ..project import atomic_file, part_errors, save_tensors
@@ -68,7 +68,6 @@ class Occlusion(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("usual", torch.zeros(USUAL_PX, USUAL_PX, 3))
-        self._surface = Surface()
         self.first = nn.Conv2d(36, _WIDTHS[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(width, wider, 3, padding=1) for width, wider in pairwise(_WIDTHS))
         self.extra = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in _WIDTHS[1:])
@@ -84,12 +83,12 @@ class Occlusion(nn.Module):
         """`faces`, in their last three channels what they usually look like, laid on the landmarks of each; `usual`,
         where that is known (128, 128, 3)."""
         usual, side = self._usual(faces) if usual is None else usual, faces.pixels.shape[-1]
-        laid = np.stack([self._surface.laid(usual, points, (side, side)) for points in faces.points])
+        laid = np.stack([SkinMap.of(points, (side, side)).laid(usual) for points in faces.points])
         eight = torch.from_numpy(np.round(laid * 255).astype(np.uint8).transpose(0, 3, 1, 2))
         return replace(faces, pixels=torch.cat([faces.pixels[:, :6], eight], 1))
 
     def _usual(self, faces: data.Canvases) -> NDArray[np.float32]:
-        return self._surface.usual(faces.shown(spread(len(faces), _USUAL_OF)), USUAL_PX)
+        return Surface().usual(faces.shown(spread(len(faces), _USUAL_OF)), USUAL_PX)
 
     def forward(self, pictures: Tensor, drawn: Tensor, usual: Tensor) -> Tensor:
         seen = functional.pixel_unshuffle(torch.cat([pictures, drawn, usual], 1) - 0.5, 2)
@@ -113,7 +112,7 @@ class Occlusion(nn.Module):
         crop = crop_face(pixels, to_crop, SIZE_PX).astype(np.float32) / np.iinfo(pixels.dtype).max
         there = apply(to_crop, points).astype(np.float32)
         drawn = drawing(there, (SIZE_PX, SIZE_PX)).astype(np.float32) / 255
-        usual = self._surface.laid(self.usual.cpu().numpy(), there, (SIZE_PX, SIZE_PX))
+        usual = SkinMap.of(there, (SIZE_PX, SIZE_PX)).laid(self.usual.cpu().numpy())
         place, parts = self.head.weight.device, (crop.transpose(2, 0, 1), drawn, usual.transpose(2, 0, 1))
         covered = self(*(torch.from_numpy(part)[None].to(place) for part in parts)).sigmoid()[0, 0]
         return covered.float().cpu().numpy(), to_crop, crop

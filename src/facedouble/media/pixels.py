@@ -108,6 +108,7 @@ def labelled(frame: Any, aspect: Fraction = Fraction(1)) -> Any:
     again does not move chroma by half a pixel. PyAV has no name for these two fields: libavfilter sets them.
     """
     graph = av.filter.Graph()
+    graph.threads = 1  # to start more takes longer than all there is to do
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
     place = graph.add("setparams", "chroma_location=left")
     shape = graph.add("setsar", f"{aspect.numerator}/{aspect.denominator}")

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..find.mask import face_mask, feature_mask, iris_mask, iris_radius, skin_mask
-from ..find.surface import FLAT_PX, Surface
+from ..find.surface import FLAT_PX, SkinMap, Surface
 from ..footage import LUMINANCE
 from ..geometry import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS
 from ..learn.iris import UNKNOWN
@@ -63,6 +64,11 @@ class Drawn:
     pixel: float
     """of the network's picture, in px here"""
 
+    @cached_property
+    def skin(self) -> SkinMap:
+        """Of the face that was drawn."""
+        return SkinMap.of(self.points_b, (self.face.shape[1], self.face.shape[0]))
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -72,7 +78,6 @@ class Fit:
     """how much of the network's finest octave is added once more"""
     levels: tuple[NDArray[np.float32], ...] = ()
     """B's skin detail that the network does not draw, as in learn.skin: 512 px, 256 px and so on"""
-    surface: Surface | None = None
     features: Features | None = None
     """B's own eyes, brows, nose and lips"""
     grain: float = 0.0
@@ -127,7 +132,6 @@ class Fit:
         return cls(
             sharpened=_middle(edges),
             levels=levels,
-            surface=surface,
             features=features,
             grain=_middle(smooth),
             pixel=_middle(pixels),
@@ -155,10 +159,10 @@ class Fit:
         face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
         if self.features is not None:
             face = self.features(face, drawn.points_b, drawn.square_px)
-        if self.surface is not None:
+        if self.levels:
             # The level of which a px here shows one or two px.
             level = int(np.clip(np.log2(_FLAT_SQUARE_PX / drawn.square_px), 0, len(self.levels) - 1))
-            ratio = self.surface.laid(self.levels[level], drawn.points_b, (face.shape[1], face.shape[0]))
+            ratio = drawn.skin.laid(self.levels[level])
             face = face * np.exp(ratio)
         return np.asarray(np.clip(face, 0, 1), np.float32)
 

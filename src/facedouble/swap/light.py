@@ -8,7 +8,7 @@ plate shows what that lamp does to a face in the same pose: A's skin over what i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..find.surface import Surface
 from ..footage import LUMINANCE
 from ..learn.usual import SIDE_PX, UsualFaces, logarithm, relit
+from .blend import plain
 from .fit import Drawn
 
 # Parts of the flat face's width, spreads of blurs.
@@ -34,7 +35,7 @@ _ENOUGH = 0.125
 """of what is near, that must be skin for the light to be told so finely"""
 _FACE = 0.8
 """the flat face's width, of the side"""
-_SMOOTH_PX = 3
+_SMOOTH_PX = 2.5
 """of a blur's spread, that are enough to carry it"""
 _LEAST = 0.004
 """of the flat picture, that must be seen skin"""
@@ -65,89 +66,87 @@ class Light:
         flat = self.read(face, drawn, bare)
         if flat is None:
             return face
-        return relit(face, self._laid(flat, drawn.points_b, drawn.square_px, face.shape[1::-1]))
+        return relit(face, _laid(flat, drawn))
 
     def read(self, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """(128, 128, 3) on the flat skin: what is to be added to the logarithm of the face's light."""
-        weight = self.usual.skin * self.surface.flattened(bare, drawn.points)
+        import cv2
+
+        seen = self.surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
+        own = self.surface.flattened(face, drawn.points_b)
+        weight = self.usual.skin * seen[..., 3]
         for points in (drawn.points, drawn.points_b):
             facing = self.surface.facing(points)
             usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
             weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
         if weight.mean() < _LEAST:
             return None
-        plate, own = (
-            logarithm(self.surface.flattened(*seen)) for seen in ((drawn.plate, drawn.points), (face, drawn.points_b))
-        )
-        apart = plate - own
+        apart = logarithm(seen[..., :3]) - logarithm(own)
         broad, _ = _near(_weighted(apart, weight), _BROAD)
         # What is nearer than that differs by what the two are as well, but that is known.
-        light = _weighted(apart - self.usual.ratio, weight)
-        base, _ = _near(light, _BROAD)
+        unlike = _weighted(apart - self.usual.ratio, weight)
+        base, _ = _near(unlike, _BROAD)
         fine = coarse = base
         for spread in _FINER:
-            there, share = _near(light, spread)
-            fine = fine + np.clip(share / _ENOUGH, 0, 1) * (there - fine)
+            there, share = _near(unlike, spread)
+            fine = plain(there, fine, np.clip(share / _ENOUGH, 0, 1))
             if spread >= _COLOUR:
                 coarse = fine
         fine, coarse = fine - base, coarse - base
-        tint = coarse - _luminance(coarse)
+        tint = coarse - cv2.merge([_luminance(coarse)] * 3)
         strength, _ = _near(_weighted(_luminance(fine) ** 2, weight), _AROUND)
         strength = (strength / _FEATURES**2) ** 2
-        return np.asarray(np.clip(broad + tint + strength / (1 + strength) * (fine - tint), -_MOST, _MOST), np.float32)
+        light = broad + plain(fine, tint, strength / (1 + strength))
+        return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
 
-    def _laid(
-        self, flat: NDArray[np.float32], points: NDArray[np.float32], square_px: float, size: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        """(h, w, 3) in a picture of `size` (width, height): `flat` on the face with landmarks (478, 2), and carried on
-        around it."""
-        import cv2
 
-        # As smooth as it is it needs no more pixels.
-        shrink = max(1, int(square_px / _SQUARE_PX))
-        few = tuple(-(-side // shrink) for side in size)
-        there = np.asarray((points + 0.5) / shrink - 0.5, np.float32)
-        laid = self.surface.laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)), there, (few[0], few[1]))
-        inside = np.asarray(laid[..., 3] > 0.99, np.float32)
-        seen = _weighted(laid[..., :3], inside)
-        # Where the face turns away from itself, as beside a nose, its skin is torn.
-        (whole, _), (beyond, _) = (_mean(seen, spread * square_px / shrink) for spread in (_TORN, _BEYOND))
-        soft = cv2.GaussianBlur(inside, (0, 0), max(_SOFT * square_px / shrink, 0.5))
-        soft = (inside * np.clip(2 * soft - 1, 0, 1))[..., None]
-        large = cv2.resize(beyond + soft * (whole - beyond), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(large[: size[1], : size[0]])
+def _laid(flat: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+    """(h, w, 3): `flat` on the drawn face, and carried on around it."""
+    import cv2
+
+    # As smooth as it is it needs no more pixels.
+    shrink = max(1, int(drawn.square_px / _SQUARE_PX))
+    laid = drawn.skin.every(shrink).laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)))
+    inside = np.asarray(laid[..., 3] > 0.99, np.float32)
+    seen = _weighted(laid[..., :3], inside)
+    # Where the face turns away from itself, as beside a nose, its skin is torn.
+    (whole, _), (beyond, _) = (_mean(seen, spread * drawn.square_px / shrink) for spread in (_TORN, _BEYOND))
+    soft = cv2.GaussianBlur(inside, (0, 0), max(_SOFT * drawn.square_px / shrink, 0.5))
+    mixed = plain(whole, beyond, inside * np.clip(2 * soft - 1, 0, 1))
+    large = cv2.resize(mixed, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large[: drawn.face.shape[0], : drawn.face.shape[1]])
 
 
 def _luminance(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, 1) of (h, w, 3)."""
+    """(h, w) of (h, w, 3)."""
     import cv2
 
-    return np.asarray(cv2.transform(ratio, np.array([LUMINANCE], np.float32)), np.float32)[..., None]
+    return np.asarray(cv2.transform(ratio, np.array([LUMINANCE], np.float32)), np.float32)
 
 
 def _weighted(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, c + 1): values (h, w, c) times weights (h, w), and these."""
+    """(h, w, c + 1): values (h, w, c), or (h, w), times weights (h, w), and these."""
     import cv2
 
-    return np.asarray(cv2.merge([*cv2.split(values * weight[..., None]), weight]), np.float32)
+    return np.asarray(cv2.merge([*(part * weight for part in cv2.split(values)), weight]), np.float32)
 
 
-def _near(flat: NDArray[np.float32], spread: float) -> tuple[NDArray[Any], NDArray[Any]]:
+def _near(flat: NDArray[np.float32], spread: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """`_mean` over about `spread` of the flat face's width."""
     return _mean(flat, spread * _FACE * SIDE_PX)
 
 
-def _mean(weighted: NDArray[np.float32], sigma: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The mean of what is near (h, w, c), and the mean weight (h, w, 1), of what is `_weighted`: Knutsson, Westin,
-    "Normalized and differential convolution", CVPR 1993."""
+def _mean(weighted: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean of what is near (h, w, c), or (h, w) of one channel, and the mean weight (h, w), of what is `_weighted`:
+    Knutsson, Westin, "Normalized and differential convolution", CVPR 1993."""
     import cv2
 
     size, shrink = weighted.shape[1::-1], max(1, int(sigma / _SMOOTH_PX))
     if shrink > 1:
         few = (-(-size[0] // shrink), -(-size[1] // shrink))
         weighted = np.asarray(cv2.resize(weighted, few, interpolation=cv2.INTER_AREA), np.float32)
-    soft = cv2.GaussianBlur(weighted, (0, 0), sigma / shrink, borderType=cv2.BORDER_CONSTANT)
-    soft[..., :-1] /= np.maximum(soft[..., -1:], 1e-4)
+    *parts, weight = cv2.split(cv2.GaussianBlur(weighted, (0, 0), sigma / shrink, borderType=cv2.BORDER_CONSTANT))
+    mean = cv2.merge([part / np.maximum(weight, 1e-4) for part in parts])
     if shrink > 1:
-        soft = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
-    return soft[..., :-1], soft[..., -1:]
+        mean, weight = (cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) for part in (mean, weight))
+    return mean, weight
