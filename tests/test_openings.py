@@ -89,6 +89,19 @@ def test_a_highlight_is_the_plates_and_the_colour_is_the_drawn_ones() -> None:
     np.testing.assert_array_equal(result[beyond], face[beyond])
 
 
+def test_a_gleam_on_a_brown_eye_is_white_and_its_pattern_brown() -> None:
+    one = drawn(0.02)
+    face = np.full_like(one.face, (0.2, 0.11, 0.05))
+    one.plate[...] = 0.12
+    cv2.circle(one.plate, (113, 117), 1, (1.0, 1.0, 1.0), -1)  # the gleam
+    cv2.circle(one.plate, (193, 117), 1, (0.14, 0.14, 0.14), -1)  # what an iris has of its own
+    result = with_gleam(face, replace(one, face=face))
+    gleam, pattern = result[117, 113], result[117, 193]
+    assert gleam.min() > 0.4 and np.ptp(gleam) < 0.35 * gleam.max()
+    assert pattern.mean() > 1.05 * face[0, 0].mean()
+    np.testing.assert_allclose(pattern / pattern[0], face[0, 0] / face[0, 0, 0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("shift", [(-260.0, 0.0), (260.0, 0.0), (0.0, -400.0), (-160.0, 60.0)])
 def test_a_face_half_outside_the_picture_is_no_trouble(shift: tuple[float, float]) -> None:
     one = drawn(0.2)

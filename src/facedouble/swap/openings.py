@@ -8,6 +8,7 @@ of the scene.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _SOFT = 0.012
 """over which an opening's edge fades"""
 _GLEAM = 0.03
 """finer than this the light in an eye is A's"""
+_BRIGHT = 0.25
+"""natural logarithm of how much lighter than the drawn eye a gleam is, and more than an iris's own pattern"""
 _LEAST_PX = 4
 _LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
@@ -46,7 +49,7 @@ def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
 
 def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     """`face` (h, w, 3) 0..1 with the fine part of how light the plate is between A's lids - highlights, the iris's
-    edge - in place of the drawn one's; the colour of the eyes is B's."""
+    edge - in place of the drawn one's; the colour of the eyes is B's, that of highlights none."""
     import cv2
 
     sigma, result = _GLEAM * drawn.square_px, face.copy()
@@ -60,7 +63,10 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         fine = (light - light_b) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
         fine -= alpha * cv2.GaussianBlur(fine, (0, 0), sigma) / within
-        result[opening.there] *= np.exp(fine)[..., None]
+        part = result[opening.there]
+        # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
+        white = np.maximum(np.exp(fine) - math.exp(_BRIGHT), 0) * np.exp(light_b)
+        result[opening.there] = part * np.exp(np.minimum(fine, _BRIGHT))[..., None] + white[..., None]
     return np.asarray(np.clip(result, 0, 1), np.float32)
 
 
