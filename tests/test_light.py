@@ -98,6 +98,20 @@ def test_a_lamps_shadow_is_laid_where_it_falls_in_its_colour(faces_b: FaceSet, a
     assert np.quantile(error[inside & beside], 0.95) < 0.25
 
 
+def test_the_edge_of_a_hard_shadow_is_hard_and_that_of_a_soft_one_soft(faces_b: FaceSet, alike: Light) -> None:
+    face, points = large(faces_b, 4)
+    inside = cheeks(points, len(face))
+    for soft, wider in ((0.7, 0.03), (5.0, 0.06)):
+        lit = half(points, len(face), (0.3, 0.3, 0.3), soft)
+        result = alike(face, drawn(face, face * lit, points), seen(face))
+        told, true = (
+            (part / np.log(0.3))[inside]
+            for part in ((logarithm(result) - logarithm(face)).mean(-1), np.log(lit[..., 0]))
+        )
+        band, wanted = (((part > 0.2) & (part < 0.8)).mean() for part in (told, true))
+        assert wanted < band < wanted + wider
+
+
 def test_eyes_and_lips_lie_in_the_shadow_as_well(faces_b: FaceSet, alike: Light) -> None:
     face, points = large(faces_b, 4)
     plate = face * half(points, len(face), (0.3, 0.3, 0.3))

@@ -30,6 +30,8 @@ _AROUND = 0.06
 _FEATURES = 0.2
 """how far, as a logarithm, two faces in the same light differ by their folds and hollows, which are to stay B's; a
 lamp's shadow is several times as dark"""
+_EDGE, _HARD = 0.005, 0.4
+"""over which the edge of a hard shadow is told, and how strong, as a logarithm, light and shadow are at one"""
 _MOST = 1.6
 _ENOUGH = 0.125
 """of what is near, that must be skin for the light to be told so finely"""
@@ -44,7 +46,7 @@ _SHOWN = 0.3
 _SQUARE_PX = 64
 """of a face square, that are enough to lay light on a face"""
 # Of a face square.
-_TORN, _BEYOND, _SOFT = 0.01, 0.1, 0.02
+_TORN, _BEYOND, _SOFT = 0.005, 0.1, 0.02
 """over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
 it fades into that"""
 
@@ -95,8 +97,9 @@ class Light:
         fine, coarse = fine - base, coarse - base
         tint = coarse - cv2.merge([_luminance(coarse)] * 3)
         strength, _ = _near(_weighted(_luminance(fine) ** 2, weight), _AROUND)
-        strength = (strength / _FEATURES**2) ** 2
-        light = broad + plain(fine, tint, strength / (1 + strength))
+        there, share = _near(unlike, _EDGE)
+        fine = plain(there - base, fine, np.clip(share / _ENOUGH, 0, 1) * _above(strength, _HARD))
+        light = broad + plain(fine, tint, _above(strength, _FEATURES))
         return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
 
 
@@ -115,6 +118,12 @@ def _laid(flat: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     mixed = plain(whole, beyond, inside * np.clip(2 * soft - 1, 0, 1))
     large = cv2.resize(mixed, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
     return np.asarray(large[: drawn.face.shape[0], : drawn.face.shape[1]])
+
+
+def _above(strength: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
+    """0..1: how far mean squares (h, w) are above that of `limit`."""
+    times = (strength / np.float32(limit**2)) ** 2
+    return np.asarray(times / (1 + times), np.float32)
 
 
 def _luminance(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
