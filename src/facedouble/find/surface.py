@@ -41,12 +41,11 @@ class Surface:
         # What part each landmark has in each px; one more stands for nowhere.
         inside = self._where >= 0
         parts = _moved(self._where, _affine(corners, np.tile(np.array([[0, 0], [1, 0], [0, 1]]), (len(corners), 1, 1))))
-        second, third = (np.where(inside, part, 0) for part in parts)
-        weights = np.stack([1 - second - third, second, third], -1).reshape(-1, 3)
-        columns = np.where(inside[..., None], mesh.triangles[self._where], _VERTICES).reshape(-1, 3)
-        rows = np.repeat(np.arange(side_px**2), 3)
-        entries = (weights.ravel(), (rows, columns.ravel()))
-        self._weights = csr_array(entries, shape=(side_px**2, _VERTICES + 1), dtype=np.float32)
+        others = np.where(inside[..., None], parts, 0)
+        weights = np.concatenate([1 - others.sum(-1, keepdims=True), others], -1)
+        whose = np.where(inside[..., None], mesh.triangles[self._where], _VERTICES)
+        begins = np.arange(0, whose.size + 1, 3)
+        self._weights = csr_array((weights.ravel(), whose.ravel(), begins), shape=(side_px**2, _VERTICES + 1))
 
     def flattened(self, picture: NDArray[Any], points: NDArray[np.float32]) -> NDArray[Any]:
         """(k, k, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
@@ -84,9 +83,8 @@ class Surface:
 class SkinMap:
     """Where each px of a picture lies on the skin of the face in it."""
 
-    x: NDArray[np.float32]
-    """(H, W) parts of the flat picture's side, far from 0..1 outside the face"""
-    y: NDArray[np.float32]
+    places: NDArray[np.float32]
+    """(H, W, 2) x and y, parts of the flat picture's side, far from 0..1 outside the face"""
 
     @classmethod
     def of(cls, points: NDArray[np.float32], size: tuple[int, int]) -> Self:
@@ -94,24 +92,26 @@ class SkinMap:
         mesh = _mesh()
         corners = points[:_VERTICES][mesh.triangles]
         seen = np.nonzero(_extents(corners) > 0)[0]
-        return cls(*_moved(_drawn(corners[seen], seen, size), _affine(corners, mesh.texture[mesh.triangles])))
+        return cls(_moved(_drawn(corners[seen], seen, size), _affine(corners, mesh.texture[mesh.triangles])))
 
     def every(self, step: int) -> Self:
         """Of the picture made smaller by a whole number; the last px of it may stand for fewer."""
+
+        def beside(shift: int) -> NDArray[np.float32]:
+            few = self.places
+            for axis, side in enumerate(few.shape[:2]):
+                few = np.take(few, np.minimum(np.arange(shift, side + shift, step), side - 1), axis)
+            return few
+
         # Between two px, as a map is affine there; where there is one in the middle, that one.
-        first, second = (
-            np.ix_(*(np.minimum(np.arange(0, side, step) + beside, side - 1) for side in self.x.shape))
-            for beside in ((step - 1) // 2, step // 2)
-        )
-        x, y = (np.asarray((part[first] + part[second]) / 2, np.float32) for part in (self.x, self.y))
-        return type(self)(x, y)
+        return type(self)((beside((step - 1) // 2) + beside(step // 2)) * np.float32(0.5))
 
     def laid(self, flat: NDArray[Any]) -> NDArray[Any]:
         """(H, W, c): a flat picture (k, k, c), of any size k, on the face; 0 outside it."""
         import cv2
 
-        x, y = (np.multiply(part, len(flat) - 1, dtype=np.float32) for part in (self.x, self.y))
-        return np.asarray(cv2.remap(flat, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        places = self.places * np.float32(len(flat) - 1)
+        return np.asarray(cv2.remap(flat, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
 
 @cache
@@ -146,12 +146,14 @@ def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
     return np.stack([x, y, shift], -1).swapaxes(0, 1).astype(np.float32)
 
 
-def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """x and y (H, W) that each px goes to by its triangle's map; far outside where it is in none."""
+def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W, 2): x and y that each px goes to by its triangle's map; far outside where it is in none."""
+    import cv2
+
     nowhere = np.full((1, 6), _NOWHERE, np.float32)
     tables = np.ascontiguousarray(np.concatenate([maps.reshape(-1, 6), nowhere]).T)
     rows, columns = (np.arange(side, dtype=np.float32) for side in where.shape)
     chosen = where.astype(np.intp)
-    x, y = (right[chosen] * columns + down[chosen] * rows[:, None] + shift[chosen] for right, down, shift in
-            (tables[:3], tables[3:]))  # fmt: skip
-    return x, y
+    x_and_y = [right[chosen] * columns + down[chosen] * rows[:, None] + shift[chosen] for right, down, shift in
+               (tables[:3], tables[3:])]  # fmt: skip
+    return np.asarray(cv2.merge(x_and_y), np.float32)

@@ -90,15 +90,15 @@ class Light:
         base, _ = _near(unlike, _BROAD)
         fine = coarse = base
         for spread in _FINER:
-            there, share = _near(unlike, spread)
-            fine = plain(there, fine, np.clip(share / _ENOUGH, 0, 1))
+            there, known = _near(unlike, spread)
+            fine = plain(there, fine, known)
             if spread >= _COLOUR:
                 coarse = fine
         fine, coarse = fine - base, coarse - base
         tint = coarse - cv2.merge([_luminance(coarse)] * 3)
         strength, _ = _near(_weighted(_luminance(fine) ** 2, weight), _AROUND)
-        there, share = _near(unlike, _EDGE)
-        fine = plain(there - base, fine, np.clip(share / _ENOUGH, 0, 1) * _above(strength, _HARD))
+        there, known = _near(unlike, _EDGE)
+        fine = plain(there - base, fine, known * _above(strength, _HARD))
         light = broad + plain(fine, tint, _above(strength, _FEATURES))
         return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
 
@@ -141,8 +141,9 @@ def _weighted(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArr
 
 
 def _near(flat: NDArray[np.float32], spread: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`_mean` over about `spread` of the flat face's width."""
-    return _mean(flat, spread * _FACE * SIDE_PX)
+    """`_mean` over about `spread` of the flat face's width, and how far (h, w) 0..1 enough of it is known there."""
+    mean, weight = _mean(flat, spread * _FACE * SIDE_PX)
+    return mean, np.clip(weight / np.float32(_ENOUGH), 0, 1)
 
 
 def _mean(weighted: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
