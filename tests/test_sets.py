@@ -28,7 +28,8 @@ from facedouble.curate.subset import subset
 from facedouble.errors import ConsentError, FaceError, InputError, ModelError, OutputError
 from facedouble.events import Finished, Note, Progress
 from facedouble.find.crop import crop_face
-from facedouble.find.identity import mean_embedding
+from facedouble.find.identity import distance, mean_embedding
+from facedouble.find.search import search
 from facedouble.footage import parse_range
 from facedouble.learn import checkpoint
 from facedouble.media.reader import probe, read
@@ -238,6 +239,15 @@ def test_ranges_are_half_open_and_put_together(short_a: Path) -> None:
     assert clip.stretches(["0:00.3-0:01.01"]) == [(2, 5)]
     with pytest.raises(InputError, match=r"has no frame in --range 6-9, 0:07-0:08: it has 6 frames, 1\.2 s"):
         clip.stretches(["6-9", "0:07-0:08"])
+
+
+def test_a_single_frame_is_enough_to_know_who_it_shows(short_a: Path, faces_a: FaceSet, tmp_path: Path) -> None:
+    """A face that one frame of many shows is nobody's; that of the only frame is asked for."""
+    for name, ranges in (("one", ("20-21",)), ("two", ("20-21", "30-31"))):
+        found = run(search(probe(short_a), replace(RECIPE, ranges=ranges), tmp_path / name, 1))[1]
+        assert found.frame.tolist() == [20, 30][: len(ranges)]
+        known = distance(faces_a.faces.embedding, found.embedding[0])
+        assert float(np.nanmin(known)) < 0.3
 
 
 def test_only_the_ranges_are_looked_through(short_a: Path, tmp_path: Path) -> None:

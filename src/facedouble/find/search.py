@@ -35,7 +35,8 @@ class _Stretch:
 
 def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Generator[Progress | Note, None, Faces]:
     """Yields progress; returns the Faces of the clip, or of the recipe's ranges of it, tracked and smoothed. Finished
-    stretches lie in the folder `keep`. In a folder of pictures that are no film each face is a track of its own.
+    stretches lie in the folder `keep`. In a folder of pictures that are no film, and where each range is a single
+    frame, which no other can confirm, each face is a track of its own.
 
     Raises InputError for a clip that cannot be decoded to its end or has none of the ranges, MachineError where a
     library or weights are missing.
@@ -45,7 +46,8 @@ def search(clip: Clip, recipe: ExtractRecipe, keep: Path, workers: int) -> Gener
     done = {part.start: file for part in stretches if (file := _file(keep, part)).is_file()}
     if done:
         yield Note(f"{clip.path.name}: going on with an earlier search, {len(done)} of {len(stretches)} stretches done")
-    film = not clip.is_folder or (not clip.sizes_differ and _is_film(clip))
+    several = any(stop - start > 1 for start, stop in ranges)
+    film = several and (not clip.is_folder or (not clip.sizes_differ and _is_film(clip)))
     finders: queue.SimpleQueue[Finder] = queue.SimpleQueue()
     made = min(workers, len(stretches) - len(done))
     for _ in range(made):
