@@ -23,8 +23,9 @@ from facedouble.media.reader import frame_at, probe
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.opening import Opened
+from facedouble.swap.drawn import Drawn
 from facedouble.swap.features import Features
-from facedouble.swap.fit import Drawn, Fit
+from facedouble.swap.fit import Fit
 from support import CPU, SMALL, crop_of, run
 
 SQUARE_PX = 64.0

@@ -31,7 +31,10 @@ INSIDE = {
         "skin", "features", "usual", "score", "learner", "checkpoint", "specialists", "start", "safety", "forecast",
         "health", "fit", "chart", "memory", "rate", "train",
     ],
-    "swap": ["predict", "colour", "blend", "focus", "features", "fit", "light", "openings", "steady", "face", "label"],
+    "swap": [
+        "predict", "colour", "blend", "focus", "features", "drawn", "detail", "fit", "light", "openings", "steady",
+        "face", "label",
+    ],
     "stages": [
         "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",
         "conversion", "preview", "judging", "swapping", "verifying",

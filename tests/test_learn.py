@@ -206,6 +206,20 @@ def test_colours_are_brought_together(sets: dict[str, FaceSet]) -> None:
     assert after < 0.15 * before
 
 
+def test_another_lamp_is_taken_back_where_it_is_dark_too(sets: dict[str, FaceSet]) -> None:
+    """A weak warm lamp leaves brows, lashes and irises as dark as they are; to lift them makes them grey."""
+    a = data.load(sets["a"], SMALL)
+    light = (a.pixels[:, :3] / 255) ** 2.4 * torch.tensor([0.4, 0.3, 0.2])[:, None, None]
+    lit = torch.cat([(light ** (1 / 2.4) * 255).round().byte(), a.pixels[:, 3:]], 1)
+    away = data.match_colour(replace(a, pixels=lit), a).pixels[:, :3].float() - a.pixels[:, :3].float()
+    face = a.pixels[:, 3:4] > 127
+    dark = face & (a.pixels[:, :3].float().mean(1, keepdim=True) < 60)
+    assert dark.sum() > 300
+    assert float(away.abs()[face.expand_as(away)].mean()) < 2.5
+    for channel in range(3):
+        assert abs(float(away[:, channel : channel + 1][dark].mean())) < 6
+
+
 def test_redder_lips_of_one_person_change_no_colour(sets: dict[str, FaceSet]) -> None:
     a = data.load(sets["a"], SMALL)
     redder = a.pixels.clone()

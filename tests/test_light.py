@@ -26,7 +26,7 @@ from facedouble.media.reader import frame_at, probe
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.opening import Opened
-from facedouble.swap.fit import Drawn
+from facedouble.swap.drawn import Drawn
 from facedouble.swap.light import Light
 from support import CPU, SMALL, crop_of, run
 

@@ -17,8 +17,8 @@ from facedouble.geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, LIPS, RIGHT_EYE
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe
 from facedouble.stages.opening import Opened
+from facedouble.swap.drawn import Drawn
 from facedouble.swap.face import Swapper
-from facedouble.swap.fit import Drawn
 from facedouble.swap.openings import with_gleam, with_mouth
 from support import CPU, SAMPLE, pictures
 

@@ -32,7 +32,10 @@ from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.conversion import smaller
 from facedouble.stages.opening import Opened
-from facedouble.swap.fit import Drawn, Fit
+from facedouble.swap import detail as detail_of_swap
+from facedouble.swap.detail import Detail, Looked
+from facedouble.swap.drawn import Drawn
+from facedouble.swap.fit import Fit
 from support import CPU, SAMPLE, SMALL, crop_of, run
 
 CHEEK = 50
@@ -113,6 +116,49 @@ def test_skin_that_is_turned_away_counts_for_nothing(faces_a: FaceSet, surface: 
     mirrored = points.copy()
     mirrored[:, 0] = 127 - mirrored[:, 0]  # every triangle the other way round, as from behind
     assert seen.max() > 0 and surface.facing(mirrored).max() < 0.1 * seen.max()
+
+
+def freckles(surface: Surface) -> NDArray[np.float32]:
+    """(512, 512, 3) darker spots, two or three px wide in a picture in which a face square is 170 px."""
+    chance = np.random.default_rng(0)
+    flat = np.zeros((FLAT_PX, FLAT_PX), np.float32)
+    for x, y in chance.integers(0, FLAT_PX, (1500, 2)).tolist():
+        cv2.circle(flat, (x, y), 2, -0.2, -1, cv2.LINE_AA)
+    return np.dstack([cv2.GaussianBlur(flat, (0, 0), 1.0) * (surface.facing(surface.places) > 0)] * 3)
+
+
+def strength(found: NDArray[np.float32], of: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+    return float((found * of)[where].sum() / (of**2)[where].sum())
+
+
+@pytest.mark.parametrize("square_px", [110.0, 170.0, 300.0])
+def test_laid_detail_is_as_strong_as_it_was_read(faces_a: FaceSet, surface: Surface, square_px: float) -> None:
+    known, none = freckles(surface), np.zeros((FLAT_PX, FLAT_PX), np.float32)
+    own = [faces_a.faces.points[row] for row in (0, 20, 39)]
+    squares = [(points - points.min(0)) / np.float32(np.ptp(points[FACE_OVAL, 0])) for points in own]
+    looked = [Looked(np.dstack([none] * 3), none, points) for points in squares[:2]]
+    detail = Detail.of(SkinDetail(known), looked, surface)
+    points = squares[2] * np.float32(square_px)
+    even = np.full((*np.ceil(points.max(0)).astype(int)[::-1] + 1, 3), 0.5, np.float32)
+    drawn = Drawn(even, even, points, points, square_px, 1.0)
+    again = surface.flattened(np.log(detail(even, drawn) / even), points)
+    facing = surface.facing(points)
+    seen = facing > 0.5 * np.median(facing[facing > 0])
+    assert 0.8 < strength(again, known, seen) < 1.15
+
+
+def test_freckles_in_a_shade_that_a_network_draws_are_given_all_the_same(surface: Surface) -> None:
+    shade = np.zeros((FLAT_PX, FLAT_PX, 3), np.float32)
+    cv2.ellipse(shade, (300, 260), (12, 60), 0, 0, 360, (-0.15,) * 3, -1)
+    shade, dots = cv2.GaussianBlur(shade, (0, 0), 6), freckles(surface)
+    everywhere = np.ones((FLAT_PX, FLAT_PX), np.float32)
+    looked = [Looked(shade, everywhere, np.zeros((478, 2), np.float32))]
+    lacking = detail_of_swap._lacking(shade + dots, looked)
+    there = (shade[..., 0] < -0.05) & (dots[..., 0] < -0.05)
+    assert there.sum() > 100
+    assert strength(lacking - lacking.mean(), dots, np.repeat(there[..., None], 3, 2)) > 0.75
+    soft = cv2.GaussianBlur(lacking, (0, 0), 12)
+    assert abs(soft[260, 300]).max() < 0.35 * abs(cv2.GaussianBlur(shade, (0, 0), 12)[260, 300]).max()
 
 
 def test_fine_parts_do_not_depend_on_the_light(faces_a: FaceSet) -> None:

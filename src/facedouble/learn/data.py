@@ -16,6 +16,7 @@ from ..curate.faceset import FaceSet
 from ..device import cores, sent
 from ..errors import FaceError
 from ..faces import LANDMARKS
+from ..find.crop import crop_face
 from ..find.mask import drawing, feature_mask
 from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
@@ -38,6 +39,8 @@ _DEVICE_PART = 0.25
 _STRETCHES = 6
 _IRISES_OF = 120
 _HELD_OUT = 0.1
+_BLACK = np.array([8, 0, 0], np.float32)
+"""added to CIELAB's values, which light then changes in proportion"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +138,6 @@ def load(
 
     Raises FaceError as `usable_rows` does, and for a crop that cannot be read.
     """
-    import cv2
-
     rows, shown = usable_rows(faces, recipe, facing), faces.recipe.coverage
     side = canvas_px(recipe, shown)
     rows = rows[spread(len(rows), held(len(rows), recipe, shown, most))]
@@ -149,9 +150,7 @@ def load(
 
     def lay(place: int) -> None:
         row, size = rows[place], (side, side)
-        canvas = cv2.warpAffine(
-            faces.read_crop(int(row)), to_canvas, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
-        )
+        canvas = crop_face(faces.read_crop(int(row)), to_canvas, side)
         points[place] = apply(compose(to_canvas, faces.transform[row]), faces.faces.points[row])
         pixels[place, :3] = canvas.transpose(2, 0, 1)
         pixels[place, 3:6] = drawing(points[place], size)
@@ -170,19 +169,27 @@ def _by_all_cores(items: Iterable[T], work: Callable[[T], U]) -> Iterator[U]:
 
 
 def match_colour(canvases: Canvases, like: Canvases) -> Canvases:
-    """`canvases` with mean and spread of their faces' lightness and their skin's colour, all together, brought to those
-    of `like`, in CIELAB.
+    """`canvases` in the light of `like`: the mean of their skin, of all together, brought to that of the other's, and
+    all else as one lamp for another would change it.
 
     Both sides then come to the encoder in one light on the whole, so that it need not learn two, and B's decoder
-    answers in A's colours. Of lips and eyes only the lightness counts: that the one's are redder or bluer says nothing
-    of the light on the other. Method: Reinhard et al., "Color transfer between images", IEEE CG&A 21(5), 2001.
+    answers in A's colours. Lips and eyes do not count: that the one's are redder or bluer says nothing of the light.
+
+    Light s times as strong makes CIELAB's L* + 16, a* and b* all s ** (1 / 3) times as large, and its colour adds to a*
+    and b* in proportion to L* + 16: so what is dark stays dark, and black has hardly any colour. Of cameras' blacks
+    less than 16 is so. A gain for each channel of linear light instead would blow up the noise of a channel of which
+    the light has hardly any.
     """
-    (mean, spread), (wanted, wanted_spread) = _colour_of(canvases), _colour_of(like)
+    import cv2
+
+    mean, wanted = _skin_of(canvases), _skin_of(like)
+    lamp = np.eye(3) * (wanted[0] / mean[0])
+    lamp[1:, 0] = (wanted[1:] - lamp[0, 0] * mean[1:]) / mean[0]
     pixels = canvases.pixels.clone()
 
     def match(picture: Tensor) -> None:
-        matched = (_lab(picture) - mean) / spread * wanted_spread + wanted
-        picture[:3] = torch.from_numpy(_from_lab(matched))
+        lit = np.asarray(cv2.transform(_lab(picture) + _BLACK, lamp), np.float32) - _BLACK
+        picture[:3] = torch.from_numpy(_from_lab(lit))
 
     for _ in _by_all_cores(pixels, match):
         pass
@@ -205,16 +212,15 @@ def irises(canvases: Canvases) -> NDArray[np.float32]:
     return to_skin(canvases.shown(spread(len(canvases), _IRISES_OF)))
 
 
-def _colour_of(canvases: Canvases) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    def sums(picture: Tensor) -> NDArray[np.float64]:
-        face = (picture[3] > 127).numpy()
-        lab, skin = _lab(picture).astype(np.float64), face & (picture[6] < 128).numpy()
-        parts = [lab[face][:, 0], *lab[skin][:, 1:].T]
-        return np.array([[values.sum(), (values**2).sum(), len(values)] for values in parts])
+def _skin_of(canvases: Canvases) -> NDArray[np.float64]:
+    """(3,) the mean of L* + 16, a* and b*."""
 
-    total, square, count = np.transpose(sum(_by_all_cores(canvases.pixels, sums), np.zeros((3, 3))))
-    mean = total / count
-    return mean.astype(np.float32), np.sqrt(square / count - mean**2).astype(np.float32)
+    def sums(picture: Tensor) -> NDArray[np.float64]:
+        skin = ((picture[3] > 127) & (picture[6] < 128)).numpy()
+        return np.append((_lab(picture)[skin] + _BLACK).sum(0, np.float64), np.count_nonzero(skin))
+
+    total = sum(_by_all_cores(canvases.pixels, sums), np.zeros(4))
+    return np.asarray(total[:3] / max(total[3], 1), np.float64)
 
 
 def _lab(picture: Tensor) -> NDArray[np.float32]:

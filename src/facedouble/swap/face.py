@@ -21,8 +21,9 @@ from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe, TrainRecipe
 from .blend import BLENDS, plain
 from .colour import match_skin
+from .drawn import Drawn
 from .features import Features
-from .fit import Drawn, Fit
+from .fit import Fit
 from .light import Light
 from .openings import with_gleam, with_mouth
 from .predict import predict

@@ -12,25 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..find.mask import face_mask, feature_mask, iris_mask, iris_radius, skin_mask
-from ..find.surface import FLAT_PX, SkinMap, Surface
+from ..find.surface import Surface
 from ..footage import LUMINANCE
 from ..geometry import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS
 from ..learn.iris import UNKNOWN
-from ..learn.skin import COARSEST, SkinDetail, fine
+from ..learn.skin import SkinDetail
+from .detail import Detail, Looked
+from .drawn import Drawn
 from .features import Features
 from .focus import Focus
 
-_FLAT_SQUARE_PX = 400
-"""about how many px of the flat skin a face square has"""
-_NEARBY_PX = 40
-_SURE = 1e-6
 _LEAST_PX = 50
 _IRIS_SOFT = 0.01
 """of a face square, over which the colour of an iris fades"""
@@ -48,36 +45,13 @@ _MOST_SHARPENED = 0.35
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """A face as the network drew it, in a part of the frame."""
-
-    face: NDArray[np.float32]
-    """(h, w, 3) 0..1"""
-    plate: NDArray[np.float32]
-    """(h, w, 3) 0..1, what the frame shows there"""
-    points: NDArray[np.float32]
-    """(478, 2) A's landmarks"""
-    points_b: NDArray[np.float32]
-    """(478, 2) those of the face that was drawn"""
-    square_px: float
-    """width of a face square here"""
-    pixel: float
-    """of the network's picture, in px here"""
-
-    @cached_property
-    def skin(self) -> SkinMap:
-        """Of the face that was drawn."""
-        return SkinMap.of(self.points_b, (self.face.shape[1], self.face.shape[0]))
-
-
-@dataclass(frozen=True, eq=False)
 class Fit:
     """What a clip's faces lack. Threads may share it."""
 
     sharpened: float = 0.0
     """how much of the network's finest octave is added once more"""
-    levels: tuple[NDArray[np.float32], ...] = ()
-    """B's skin detail that the network does not draw, as in learn.skin: 512 px, 256 px and so on"""
+    detail: Detail | None = None
+    """B's skin detail that the network does not draw"""
     features: Features | None = None
     """B's own eyes, brows, nose and lips"""
     grain: float = 0.0
@@ -104,10 +78,11 @@ class Fit:
         """From some of the clip's faces, as the network draws them by itself; `detail` and `features` are B's, if they
         are to be added, and `iris` as in learn.iris."""
         surface = Surface() if detail is not None else None
+        looked: list[Looked] = []
         edges: list[float] = []
         smooth: list[float] = []
         pixels: list[float] = []
-        flats, weights, plates = [], [], []
+        plates = []
         skins: list[NDArray[np.float32]] = []
         radii: list[float] = []
         for one in drawn:
@@ -121,17 +96,15 @@ class Fit:
             edges.append(lack)
             smooth.append(_lack_of_grain(one, lack) if grain else 0.0)
             if surface is not None:
-                ratio, skin = fine(one.face, one.points_b, COARSEST * one.square_px)
-                flats.append(surface.flattened(ratio, one.points_b))
-                weights.append(surface.flattened(skin, one.points_b) * surface.facing(one.points_b))
-        levels = () if detail is None else _levels(_missing(detail, flats, weights))
+                looked.append(Looked.of(one, surface))
+        own = None if detail is None or surface is None else Detail.of(detail, looked, surface)
         few, enough = _AN_IRIS_PX
         lacks = float(np.clip((enough - _middle(radii)) / (enough - few), 0, 1))
         colour = _iris_on(skins, iris) if lacks else None
         focus = Focus.measured(plates)
         return cls(
             sharpened=_middle(edges),
-            levels=levels,
+            detail=own,
             features=features,
             grain=_middle(smooth),
             pixel=_middle(pixels),
@@ -143,7 +116,7 @@ class Fit:
     def text(self) -> str:
         """What was found and done, and what would do more."""
         done = [f"sharpened by {self.sharpened:.2f}"] if self.sharpened else []
-        done += ["given skin detail"] if self.levels else []
+        done += ["given skin detail"] if self.detail else []
         done += ["given the source's own fine eyes, brows, nose and lips"] if self.features else []
         done += ["given the colour of the source's irises"] if self.iris else []
         done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
@@ -159,11 +132,8 @@ class Fit:
         face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
         if self.features is not None:
             face = self.features(face, drawn.points_b, drawn.square_px)
-        if self.levels:
-            # The level of which a px here shows one or two px.
-            level = int(np.clip(np.log2(_FLAT_SQUARE_PX / drawn.square_px), 0, len(self.levels) - 1))
-            ratio = drawn.skin.laid(self.levels[level])
-            face = face * np.exp(ratio)
+        if self.detail is not None:
+            face = self.detail(face, drawn)
         return np.asarray(np.clip(face, 0, 1), np.float32)
 
     def _coloured(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
@@ -275,28 +245,3 @@ def _sharpened(drawn: Drawn, amount: float) -> NDArray[np.float32]:
 def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.bool_]:
     size = (picture.shape[1], picture.shape[0])
     return np.asarray(skin_mask(points, size, face_mask(points, size)) > 127)
-
-
-def _missing(
-    detail: SkinDetail, flats: list[NDArray[np.float32]], weights: list[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """The detail (512, 512, 3) less what the mean of the drawn faces has of it already: by regression, place by place,
-    so that what it has besides - A's light, a crease - counts for nothing."""
-    import cv2
-
-    if not flats:
-        return detail.ratio
-    total = np.maximum(np.sum(weights, axis=0), 1e-6)[..., None]
-    mean = np.sum([flat * weight[..., None] for flat, weight in zip(flats, weights, strict=True)], axis=0) / total
-    both, own = (cv2.GaussianBlur((part * detail.ratio).sum(2), (0, 0), _NEARBY_PX) for part in (mean, detail.ratio))
-    there = np.clip(both / (own + _SURE), 0, 1)
-    return np.asarray(detail.ratio * (1 - there[..., None]), np.float32)
-
-
-def _levels(flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    import cv2
-
-    levels = [flat]
-    while len(levels[-1]) > FLAT_PX // 16:
-        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
-    return tuple(levels)

@@ -17,7 +17,7 @@ from ..find.surface import Surface
 from ..footage import LUMINANCE
 from ..learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from .blend import plain
-from .fit import Drawn
+from .drawn import Drawn
 
 # Parts of the flat face's width, spreads of blurs.
 _BROAD = 0.3

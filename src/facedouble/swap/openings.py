@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..find.mask import outline_mask
 from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
-from .fit import Drawn
+from .drawn import Drawn
 
 # Parts of a face square.
 _SHUT, _OPEN = 0.03, 0.08
