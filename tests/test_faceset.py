@@ -17,12 +17,13 @@ import pytest
 from pyarrow import parquet
 
 from facedouble import stages
+from facedouble.curate.collect import crop_px
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ConsentError, FaceError, InputError
 from facedouble.events import Finished, Note, Progress
 from facedouble.find import search
 from facedouble.find.crop import crop_face, sharpness
-from facedouble.geometry import ALIGNMENT_POINTS, TEMPLATE, apply, square_to_crop
+from facedouble.geometry import ALIGNMENT_POINTS, TEMPLATE, align, apply, scale_of, square_to_crop
 from facedouble.media.reader import probe, read
 from facedouble.provenance import consent
 from facedouble.recipes import ExtractRecipe
@@ -201,6 +202,7 @@ HOSTILE_RECORDS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "newer version": (lambda r: r | {"version": 3}, "version 3, this program reads 2 and before"),
     "unknown setting": (lambda r: r | {"recipe": r["recipe"] | {"aura": 3}}, "unknown settings .*: aura"),
     "impossible setting": (lambda r: r | {"recipe": r["recipe"] | {"size_px": 1}}, "crop size 1: expected 64"),
+    "crops as in footage": (lambda r: r | {"recipe": r["recipe"] | {"size_px": 0}}, "broken face set"),
     "recipe of another type": (lambda r: r | {"recipe": ["size_px"]}, "broken face set"),
     "setting of another type": (lambda r: r | {"recipe": {"size_px": "wide"}}, "broken face set"),
     "a list": (lambda r: [r], "broken face set"),
@@ -306,6 +308,22 @@ def test_other_settings_or_footage_in_the_same_folder(faces_a: FaceSet, short_a:
     for clip, recipe in ((short_a, ExtractRecipe(size_px=64)), (short_b, faces_a.recipe)):
         with pytest.raises(InputError, match=r"a: already holds faces of a\.mp4, other footage or settings"):
             run(stages.extract([clip], faces_a.path, recipe, consent_of("a"), None, workers=1))
+
+
+def test_crops_are_as_large_as_faces_are_in_the_footage(faces_a: FaceSet, short_a: Path, tmp_path: Path) -> None:
+    """Each 128 px more, from 256 to 512, and no crop is more than a twentieth smaller than its footage."""
+    clip, faces = probe(short_a), faces_a.faces
+    square = float(np.median([1 / scale_of(align(points, 1, 1)) for points in faces.points]))
+    for wide, side in ((40, 256), (125, 256), (133, 256), (140, 384), (199, 384), (205, 512), (600, 512)):
+        points = (faces.points - 100) * np.float32(wide / square) + 100
+        assert crop_px([(clip, replace(faces, points=points))], 2.0) == side
+    # And that is what extract does where no size is asked for, whose set it knows again.
+    recipe = ExtractRecipe(every=20)
+    for text in ("2 faces of a", "already extracted, 2 faces"):
+        events, result = run(stages.extract([short_a], tmp_path / "faces", recipe, consent_of("a"), None, workers=1))
+        assert text in events[-1].text
+        assert result.recipe.size_px == 384 and result.read_crop(0).shape == (384, 384, 3)
+        assert result.recipe.size_px / 2 == pytest.approx(square, rel=0.2)
 
 
 def test_an_unfinished_run_with_other_settings_is_started_over(short_a: Path, tmp_path: Path) -> None:

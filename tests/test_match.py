@@ -317,7 +317,7 @@ def test_finer_faces_get_the_finer_preset(a: Side, b: Side) -> None:
     found = Comparison.of(a, b, RECIPE)
     verdicts = {finding.measure: "good" for finding in judge_pair(found).findings}
     assert recommend(found, verdicts)[0] == ("--preset", "compact")
-    finer = [replace(side, faces=replace(side.faces, recipe=ExtractRecipe())) for side in (a, b)]
+    finer = [replace(side, faces=replace(side.faces, recipe=ExtractRecipe(size_px=256))) for side in (a, b)]
     assert min(float(np.median(side.square_px)) for side in finer) > 113
     assert recommend(replace(found, a=finer[0], b=finer[1]), verdicts)[0] == ("--preset", "standard")
 

@@ -414,8 +414,9 @@ def _command(
 def _extract_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("extraction")
     group.add_argument(
-        "--crop-size", type=int, default=256, metavar="PX", help="side of the crops (default: %(default)s)"
-    )
+        "--crop-size", type=int, default=0, metavar="PX",
+        help="side of the crops (default: 256 to 512, so that faces are as large as in the footage)",
+    )  # fmt: skip
     group.add_argument(
         "--coverage", type=float, default=2.0, metavar="N",
         help="face squares (brow end to brow end) across a crop; the classic crop is 1.6 (default: %(default)g)",

@@ -41,8 +41,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ExtractRecipe(Recipe):
-    size_px: int = 256
-    """side of the crop images"""
+    size_px: int = 0
+    """side of the crop images; 0: by the faces' size in the footage, see curate.collect.crop_px"""
     coverage: float = 2.0
     """how many face squares (brow end to brow end) a crop's side shows; the classic crop is 1.6"""
     every: int = 1
@@ -57,7 +57,7 @@ class ExtractRecipe(Recipe):
     """distance of identity descriptors under which two faces are one person's"""
 
     def __post_init__(self) -> None:
-        _check(64 <= self.size_px <= 2048, f"crop size {self.size_px}: expected 64 to 2048 px")
+        _check(not self.size_px or 64 <= self.size_px <= 2048, f"crop size {self.size_px}: expected 64 to 2048 px")
         _check(1 <= self.coverage <= 4, f"coverage {self.coverage}: expected 1 to 4 face squares")
         _check(self.every >= 1, f"every {self.every}: expected 1 or more")
         _check(1 <= self.max_people <= 32, f"people {self.max_people}: expected 1 to 32")

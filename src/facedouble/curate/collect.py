@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from ..events import Progress
 from ..faces import Faces
 from ..find.crop import aligned
 from ..find.finder import to_8_bit
-from ..footage import Clip, Frame
-from ..geometry import align, apply
+from ..footage import Clip, Frame, spread
+from ..geometry import align, apply, scale_of
 from ..media.flow import ordered_map
 from ..media.reader import read
 from ..project import output_errors
@@ -21,6 +22,20 @@ from ..provenance.consent import ConsentRecord
 from ..recipes import ExtractRecipe
 from .faceset import FaceSet, Source, crop_name
 from .quality import Looks, look, stamp
+
+_CROP_PX, _STEP_PX = (256, 512), 128
+_SMALLER = 0.05
+"""of a face's size in its footage, by which a crop may be smaller"""
+_MEASURED = 1000
+
+
+def crop_px(kept: Sequence[tuple[Clip, Faces]], coverage: float) -> int:
+    """The side of crops in which most faces are as large as in their footage, of 256 to 512 px: what is finer than
+    that few clips hold, and a set of many faces should not be larger than its footage."""
+    points = np.concatenate([faces.points for _, faces in kept])
+    squares = [1 / scale_of(align(face, 1, 1)) for face in points[spread(len(points), _MEASURED)]]
+    steps = math.ceil((1 - _SMALLER) * coverage * float(np.median(squares)) / _STEP_PX)
+    return int(np.clip(steps * _STEP_PX, *_CROP_PX))
 
 
 def collect(

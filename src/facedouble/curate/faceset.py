@@ -222,6 +222,8 @@ class FaceSet:
             crop = [_plain_name(name) for name in table["crop"].to_pylist()]
             _check({**columns, "transform": transform}, source, crop, sources)
             recipe = ExtractRecipe.from_dict(record["recipe"])
+            if not recipe.size_px:
+                raise ValueError("crops of 0 px")
             person, consent_id = str(record["person"]), str(record["consent"])
         except InputError as error:
             raise FaceError(f"{path}: {error}") from error

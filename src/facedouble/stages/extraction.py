@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..curate import people
-from ..curate.collect import collect
+from ..curate.collect import collect, crop_px
 from ..curate.faceset import FaceSet
 from ..errors import FaceError, InputError
 from ..events import Event, Finished, Note
@@ -45,7 +45,8 @@ def extract(
             raise InputError(f"{clip.path}: the same footage as {same[0]}. Give each clip once.")
     if out.exists():
         faces = FaceSet.load(out)
-        if [source.sha256 for source in faces.sources] != [clip.sha256 for clip in clips] or faces.recipe != recipe:
+        asked = replace(recipe, size_px=recipe.size_px or faces.recipe.size_px)
+        if [source.sha256 for source in faces.sources] != [clip.sha256 for clip in clips] or faces.recipe != asked:
             names = ", ".join(Path(source.path).name for source in faces.sources)
             raise InputError(
                 f"{out}: already holds faces of {names}, other footage or settings. "
@@ -79,6 +80,7 @@ def extract(
             wanted, like = person.embedding, clip.path.name
     with output_errors(out):
         shutil.rmtree(work / "crops", ignore_errors=True)
+    recipe = replace(recipe, size_px=recipe.size_px or crop_px(kept, recipe.coverage))
     result = yield from collect(kept, work, recipe, record, workers)
     people.write(work, rolls, recipe.same_person)
     with output_errors(out):
