@@ -28,7 +28,8 @@ from facedouble.recipes import TrainRecipe, Until
 from support import CPU, SMALL, command, run
 
 # A constant rate, whatever the budget; five faces in two parts, of which two processes compute 1 + 2 and 1 + 1.
-RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-3, save_every_s=1e9)
+# At ten times the rate Adam makes so much of the rounding of small gradients that two runs part by themselves.
+RECIPE = replace(SMALL, batch=5, accumulate=2, optimizer="adam", learning_rate=1e-4, save_every_s=1e9)
 STEPS = 16
 
 TROUBLE = """
@@ -113,9 +114,9 @@ def test_two_processes_stopped_and_resumed_are_one_run_through(sets: dict[str, F
     for name in ("loss", "a", "b"):
         np.testing.assert_allclose([entry[name] for entry in two], [entry[name] for entry in one], rtol=1e-5)
     expected, found = weights(tmp_path / "one"), weights(model)
-    for name, tensor in expected.items():  # they moved by 1e-3 a step
-        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=2e-4)
-        assert float((found[name] - tensor).abs().mean()) < 1e-6
+    for name, tensor in expected.items():  # they moved by 1e-4 a step
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=2e-5)
+        assert float((found[name] - tensor).abs().mean()) < 2.5e-7
 
 
 @pytest.mark.slow
