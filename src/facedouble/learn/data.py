@@ -16,7 +16,7 @@ from ..curate.faceset import FaceSet
 from ..device import cores, sent
 from ..errors import FaceError
 from ..faces import LANDMARKS
-from ..find.crop import crop_face
+from ..find.crop import crop_face, lab
 from ..find.mask import drawing, feature_mask
 from ..footage import spread
 from ..geometry import apply, compose, invert, square_to_crop
@@ -220,20 +220,17 @@ def _skin_of(canvases: Canvases) -> NDArray[np.float64]:
         return np.append((_lab(picture)[skin] + _BLACK).sum(0, np.float64), np.count_nonzero(skin))
 
     total = sum(_by_all_cores(canvases.pixels, sums), np.zeros(4))
-    return np.asarray(total[:3] / max(total[3], 1), np.float64)
+    return np.asarray(total[:3] / total[3], np.float64)
 
 
 def _lab(picture: Tensor) -> NDArray[np.float32]:
+    return lab(picture[:3].permute(1, 2, 0).numpy())
+
+
+def _from_lab(colours: NDArray[np.float32]) -> NDArray[np.uint8]:
     import cv2
 
-    rgb = picture[:3].permute(1, 2, 0).numpy().astype(np.float32) / 255
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB))
-
-
-def _from_lab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
-    import cv2
-
-    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    rgb = cv2.cvtColor(colours, cv2.COLOR_LAB2RGB)
     return np.asarray(np.round(np.clip(rgb, 0, 1) * 255).transpose(2, 0, 1), np.uint8)
 
 

@@ -60,7 +60,8 @@ class Detail:
     def of(cls, detail: SkinDetail, looked: Sequence[Looked], surface: Surface) -> Self:
         """What faces like those `looked` at lack of B's `detail`."""
         lacking = _lacking(detail.ratio, looked)
-        tried = [one.points for one in looked[:: max(1, len(looked) // _TRIED)][:_TRIED]]
+        points = [one.points for one in looked[:: max(1, len(looked) // _TRIED)][:_TRIED]]
+        tried = list(zip(points, _shares(points, surface), strict=True))
         sides = range((FLAT_PX // _SMALLEST_PX).bit_length())
         return cls(tuple(_made_up(lacking, FLAT_PX >> halved, tried, surface) for halved in sides))
 
@@ -95,11 +96,25 @@ def _octaves(flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [*(finer - coarser for finer, coarser in pairwise(soft)), soft[-1]]
 
 
+def _shares(faces: Sequence[NDArray[np.float32]], surface: Surface) -> list[NDArray[np.float32]]:
+    """(512, 512) of each face with landmarks (478, 2), in face squares: how much it tells of a place beside the others;
+    all of them 0 where none shows it."""
+    told = []
+    for points in faces:
+        facing = surface.facing(points * np.float32(_FLAT_SQUARE_PX))
+        told.append(facing * (facing > _FACING * facing[facing > 0].mean()))
+    total = np.maximum(np.sum(told, axis=0), 1e-6)
+    return [one / total for one in told]
+
+
 def _made_up(
-    flat: NDArray[np.float32], side_px: int, tried: Sequence[NDArray[np.float32]], surface: Surface
+    flat: NDArray[np.float32],
+    side_px: int,
+    tried: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    surface: Surface,
 ) -> NDArray[np.float32]:
-    """(side_px, side_px, 3): what, laid on faces with landmarks `tried` of a size for which it is meant, and taken off
-    again, is `flat` (512, 512, 3), as far as that many px can hold it.
+    """(side_px, side_px, 3): what, laid on the faces `tried` (landmarks and `_shares`) at a size for which it is meant,
+    and taken off again, is `flat` (512, 512, 3), as far as that many px can hold it.
 
     By adding what is missing, a few times: van Cittert, Zeitschrift für Physik 69, 1931. Sampled between px twice, what
     is as fine as freckles would be half as strong.
@@ -107,19 +122,16 @@ def _made_up(
     import cv2
 
     level = cv2.resize(flat, (side_px, side_px), interpolation=cv2.INTER_AREA)
-    square_px = _FLAT_SQUARE_PX * side_px / FLAT_PX / _USUAL
-    faces = []
-    for points in tried:
-        placed = points * np.float32(square_px)
-        width, height = np.ceil(placed.max(0)).astype(int).tolist()
-        facing = surface.facing(placed)
-        seen = facing > _FACING * facing[facing > 0].mean()
-        faces.append((SkinMap.of(placed, (width + 1, height + 1)), placed, facing * seen))
-    total = np.sum([weight for _, _, weight in faces], axis=0) if faces else np.zeros(flat.shape[:2])
-    for _ in range(_ROUNDS if faces else 0):
+    if not tried:
+        return np.asarray(level, np.float32)
+    square_px = np.float32(_FLAT_SQUARE_PX * side_px / FLAT_PX / _USUAL)
+    faces = [(points * square_px, share[..., None]) for points, share in tried]
+    skins = [SkinMap.of(placed, tuple((np.ceil(placed.max(0)).astype(int) + 1).tolist())) for placed, _ in faces]
+    shown = np.any([share > 0 for _, share in faces], axis=0)
+    for _ in range(_ROUNDS):
         again = np.zeros_like(flat)
-        for skin, placed, weight in faces:
-            again += surface.flattened(skin.laid(level), placed) * weight[..., None]
-        missing = (flat - again / np.maximum(total, 1e-6)[..., None]) * (total > 0)[..., None]
-        level = level + cv2.resize(np.asarray(missing, np.float32), (side_px, side_px), interpolation=cv2.INTER_AREA)
+        for skin, (placed, share) in zip(skins, faces, strict=True):
+            again += surface.flattened(skin.laid(level), placed) * share
+        missing = np.asarray((flat - again) * shown, np.float32)
+        level = level + cv2.resize(missing, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(level, np.float32)
