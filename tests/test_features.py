@@ -16,7 +16,7 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ModelError
 from facedouble.events import Note, Progress
 from facedouble.find.mask import feature_mask
-from facedouble.geometry import FACE_OVAL, INNER_LIPS, LEFT_EYE, LIPS, apply
+from facedouble.geometry import FACE_OVAL, INNER_LIPS, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, apply
 from facedouble.learn import features
 from facedouble.learn.features import FeatureDetail
 from facedouble.media.reader import frame_at, probe
@@ -131,6 +131,21 @@ def test_what_the_source_never_looked_like_is_left_as_drawn(faces_b: FaceSet, ow
     chin[int(middle[1]) :] = True
     np.testing.assert_array_equal(own(soft, strange, SQUARE_PX)[chin], soft[chin])
     assert np.abs(own(soft, points, SQUARE_PX) - soft)[chin].max() > 0.05
+
+
+def test_a_brow_does_not_bring_the_lid_of_an_open_eye_along(faces_b: FaceSet, detail: FeatureDetail) -> None:
+    """Where the eye is closed, and the brow lower than where it was open."""
+    picture, points = crop_of(faces_b, 18)
+    own = Features.of(replace(detail, light=detail.light[18:19], points=detail.points[18:19]))
+    brows, soft, closed = replace(own, parts=own.parts[2:4]), softened(picture), points.copy()
+    upper, lower = RIGHT_EYE[9:], RIGHT_EYE[7:0:-1]
+    closed[upper] = points[lower]
+    opening = float((points[lower] - points[upper])[:, 1].max())
+    closed[RIGHT_BROW, 1] += 0.7 * opening
+    laid = np.abs(brows(soft, closed, SQUARE_PX) - soft).max(2)
+    left, right = closed[RIGHT_EYE[[0, 8]], 0].astype(int)
+    lid = laid[int(points[upper, 1].min() - opening / 2) :, left:right]
+    assert lid.max() < 0.15 < laid.max()
 
 
 def test_a_face_at_the_edge_or_beyond_it(faces_b: FaceSet, own: Features) -> None:

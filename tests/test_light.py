@@ -17,9 +17,9 @@ from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ModelError
 from facedouble.events import Note
-from facedouble.find.mask import face_mask, feature_mask
+from facedouble.find.mask import face_mask, feature_mask, hull_mask
 from facedouble.find.surface import SkinMap, Surface
-from facedouble.geometry import FACE_OVAL, LEFT_EYE
+from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from facedouble.learn import data, usual
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from facedouble.media.reader import frame_at, probe
@@ -136,6 +136,20 @@ def test_it_falls_on_the_same_place_of_another_face(faces_a: FaceSet, faces_b: F
     left, right = (told[:, part][where[:, part]] for part in
                    (slice(0, int(middle[0]) - 8), slice(int(middle[0]) + 8, None)))  # fmt: skip
     assert np.median(left) - np.median(right) < 0.75 * np.log(0.3)
+
+
+def test_the_lid_of_a_winking_eye_is_not_lit(faces_b: FaceSet, alike: Light) -> None:
+    """What is told of one eye alone is its folds; of all of a half, a lamp's."""
+    face, points = large(faces_b, 4)
+    size = face.shape[1::-1]
+    lid = cv2.dilate(hull_mask(points[RIGHT_EYE], size), np.ones((13, 13), np.uint8))
+    bright = 1 + cv2.GaussianBlur(lid, (0, 0), 2)[..., None] / np.float32(255)
+    plate = np.asarray(face * 0.5 * bright, np.float32)
+    result = alike(face, drawn(face, plate, points), seen(face))
+    around = (cv2.erode(lid, np.ones((5, 5), np.uint8)) > 0) & (hull_mask(points[RIGHT_EYE], size) == 0)
+    inside = cheeks(points, len(face))
+    told, given = (change(part, face, around) - change(part, face, inside) for part in (result, plate))
+    assert (told < 0.1 * given).all() and (given > 0.5).all()
 
 
 def test_folds_and_moles_are_not_carried_over(faces_b: FaceSet, alike: Light) -> None:
@@ -261,6 +275,30 @@ def test_a_half_that_always_lies_in_the_shade_is_skin(
     inside, shadow = cheeks(points_b, len(face)), half(points_b, len(face), (0.3, 0.3, 0.3))[..., 0]
     apart = np.median(told[inside & (shadow > 0.95)]) - np.median(told[inside & (shadow < 0.35)])
     assert apart > 0.8 * -np.log(0.3)
+
+
+def test_a_forehead_that_shines_is_skin_and_a_raised_brow_is_none(
+    faces_a: FaceSet, faces_b: FaceSet, known: UsualFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shining(*args: Any) -> dict[str, data.Canvases]:
+        both = {}
+        for side, faces in data.load_both(*args).items():
+            pixels = faces.pixels.clone()
+            for picture, points in zip(pixels, faces.points, strict=True):
+                above = np.arange(picture.shape[-1], dtype=np.float32)[:, None] - points[RIGHT_BROW, 1].min()
+                lit = 1 + 0.3 / (1 + np.exp(above / 2))
+                picture[:3] = (picture[:3] * torch.from_numpy(lit)).clamp(0, 255).round()
+            both[side] = replace(faces, pixels=pixels)
+        return both
+
+    monkeypatch.setattr(usual, "data", SimpleNamespace(load_both=shining, Canvases=data.Canvases))
+    bright = usual.read({"a": faces_a, "b": faces_b}, RECIPE)
+    places = Surface(SIDE_PX).places
+    x, y = np.round(places[151]).astype(int)
+    assert bright.skin[y, x] == known.skin[y, x] == 1
+    for landmark in (105, 66, 334, 296):  # the upper edges of both brows
+        x, y = np.round(places[landmark] - (0, 5)).astype(int)
+        assert known.skin[y, x] < 0.1
 
 
 def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:

@@ -35,8 +35,12 @@ _DARK = 0.02
 _LIPS, _BROWS = 0.2, 0.06
 """how much these tell of the light: they are lit as skin is, but hardly ever lie where they usually do, and brows are
 as dark as a shadow"""
+_RAISED = 0.03
+"""of the side: how far above their place, by landmarks, brows are found when they are raised"""
 _SKIN_WITHIN, _NEARBY = 20.0, 0.008
 """CIELAB units from the middle of the face's skin, and the spread of the blur, as a part of the side, before asking"""
+_LIGHTER = 0.5
+"""of those units, for what is lighter: a forehead under a lamp shines and stays skin"""
 _BORDER_PX = 2
 """around what is no skin"""
 
@@ -80,7 +84,7 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     looked = TrainRecipe(size_px=_LOOKED_PX, coverage=recipe.coverage)  # whatever the network's own is
     faces = data.load_both(sets, looked, recipe.usual_faces)
     surface = Surface(SIDE_PX)
-    told = _told(surface)
+    told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
     return UsualFaces(logarithm(usual[0]) - logarithm(usual[1]), told * np.minimum(*skins))
 
@@ -95,18 +99,26 @@ def relit(light: NDArray[np.float32], ratio: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(np.clip((light + np.float32(_DARK)) * np.exp(ratio) - np.float32(_DARK), 0, 1), np.float32)
 
 
-def _told(surface: Surface) -> NDArray[np.float32]:
+def beside(places: NDArray[np.float32], around_px: int, *parts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(128, 128) 0..1: the flat skin without these parts, which with so many px around them cover landmarks `places`
+    (468, 2) of it."""
+    import cv2
+
+    mask = np.max([hull_mask(places[part], (SIDE_PX, SIDE_PX)) for part in parts], axis=0)
+    around = np.ones((2 * around_px + 1,) * 2, np.uint8)
+    return np.asarray(1 - cv2.dilate(mask, around) / np.float32(255), np.float32)
+
+
+def beside_brows(places: NDArray[np.float32], around_px: int) -> NDArray[np.float32]:
+    """(128, 128) 0..1: the flat skin without brows, raised ones as well."""
+    raised = places - np.array([0, _RAISED * SIDE_PX], np.float32)
+    return np.minimum(*(beside(where, around_px, LEFT_BROW, RIGHT_BROW) for where in (places, raised)))
+
+
+def _told(places: NDArray[np.float32]) -> NDArray[np.float32]:
     """(128, 128) 0..1: how far a place of a face tells the light on it, by what it is."""
-
-    def beside(around_px: int, *parts: NDArray[np.int64]) -> NDArray[np.float32]:
-        import cv2
-
-        mask = np.max([hull_mask(surface.places[part], (SIDE_PX, SIDE_PX)) for part in parts], axis=0)
-        around = np.ones((2 * around_px + 1,) * 2, np.uint8)
-        return np.asarray(1 - cv2.dilate(mask, around) / np.float32(255), np.float32)
-
-    told = np.minimum(beside(1, LIPS) + _LIPS, beside(2, LEFT_BROW, RIGHT_BROW) + _BROWS)
-    return np.asarray(np.minimum(told.clip(0, 1), beside(1, LEFT_EYE, RIGHT_EYE, INNER_LIPS)), np.float32)
+    told = np.minimum(beside(places, 1, LIPS) + _LIPS, beside_brows(places, 2) + _BROWS)
+    return np.asarray(np.minimum(told.clip(0, 1), beside(places, 1, LEFT_EYE, RIGHT_EYE, INNER_LIPS)), np.float32)
 
 
 def _usual(
@@ -120,7 +132,8 @@ def _usual(
     usual = np.asarray((usual + usual[:, ::-1]) / 2, np.float32)  # a half in the shade of a lamp is no hair
     lab = cv2.cvtColor(cv2.GaussianBlur(usual, (0, 0), _NEARBY * SIDE_PX), cv2.COLOR_RGB2LAB)
     skin = lab[shown & (told == 1)]
-    away = np.linalg.norm(lab - np.median(skin, axis=0), axis=-1) if len(skin) else np.zeros(shown.shape)
-    known = shown & ((away < _SKIN_WITHIN) | (told < 1))
+    apart = lab - np.median(skin, axis=0) if len(skin) else np.zeros_like(lab)
+    apart[..., 0] *= np.where(apart[..., 0] > 0, _LIGHTER, 1)
+    known = shown & ((np.linalg.norm(apart, axis=-1) < _SKIN_WITHIN) | (told < 1))
     around = np.ones((2 * _BORDER_PX + 1,) * 2, np.uint8)
     return usual, cv2.erode(known.astype(np.float32), around, borderValue=0)

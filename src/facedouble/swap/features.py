@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import hull_mask
+from ..find.mask import hull_mask, outline_mask
+from ..geometry import LEFT_BROW, RIGHT_BROW
 from ..learn.features import EVEN, PARTS, STEPS, FeatureDetail, fine_light
 
 _NEAREST = 3
@@ -26,8 +27,9 @@ is hardly known to look like that, and where B is not, so that nothing is laid""
 # Of a face square.
 _MARGIN, _SOFT = 0.045, 0.015
 """around a part, laid with it, and over how much it fades"""
-_BESIDE = 0.08
-"""how far from a part landmarks bend it"""
+_BESIDE = 0.13
+"""how far from a part landmarks bend it; with those of the lid not among them, brows brought the line of a wider open
+eye along"""
 _REACH, _RIDGE = 0.12, 0.05
 """of bending, as in learn.bend; landmarks err by more than their ridge there"""
 _EVERY = 0.06
@@ -53,6 +55,8 @@ class _Part:
     """(k,) squared, of the shapes"""
     around: NDArray[np.complex128]
     """(k, m) the latter around the middle of the former, px"""
+    bowed: bool
+    """a brow: what it goes around, as a bow, is the lid, and none of it"""
 
     @classmethod
     def of(cls, own: NDArray[np.int64], detail: FeatureDetail) -> Self:
@@ -61,7 +65,8 @@ class _Part:
         bent_by, points = np.flatnonzero(away < _BESIDE), _complex(detail.points)
         middles = points[:, own].mean(1)
         shapes, around = points[:, own] - middles[:, None], points[:, bent_by] - middles[:, None]
-        return cls(own, bent_by, middles, shapes, (np.abs(shapes) ** 2).sum(1), around)
+        bowed = any(np.array_equal(own, brow) for brow in (RIGHT_BROW, LEFT_BROW))
+        return cls(own, bent_by, middles, shapes, (np.abs(shapes) ** 2).sum(1), around, bowed)
 
     def nearest(self, shape: NDArray[np.complex128], size: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """The pictures that show it most nearly as in `shape` (n,), about its middle, `size` times as large as there:
@@ -117,7 +122,7 @@ class Features:
         wanted, known = np.zeros((2, *(end - begin)[::-1]), np.float32)
         for part, low, high in boxes:
             into = tuple(slice(*ends) for ends in zip((low - begin)[::-1], (high - begin)[::-1], strict=True))
-            alpha = _alpha(points[part.own] - low, high - low, square_px)
+            alpha = _alpha(part, points - low, high - low, square_px)
             detail, sure = self._detail(part, shown, square_px, low, high)
             wanted[into] += alpha * detail
             known[into] += alpha * sure
@@ -175,11 +180,15 @@ def _box(points: NDArray[Any], margin: float, size: tuple[int, ...]) -> tuple[ND
     return low, high
 
 
-def _alpha(points: NDArray[Any], size: NDArray[Any], square_px: float) -> NDArray[np.float32]:
-    """(h, w) 0..1 in a picture of `size` (width, height): the part within its landmarks, and around it, fading."""
+def _alpha(part: _Part, points: NDArray[Any], size: NDArray[Any], square_px: float) -> NDArray[np.float32]:
+    """(h, w) 0..1 in a picture of `size` (width, height) with landmarks (478, 2): the part, and around it, fading."""
     import cv2
 
     around, (width, height) = max(1, round(_MARGIN * square_px)), size.tolist()
-    mask = cv2.dilate(hull_mask(points, (width, height)), np.ones((2 * around + 1, 2 * around + 1), np.uint8))
+    if part.bowed:
+        within = outline_mask(points, (width, height), part.own)
+    else:
+        within = hull_mask(points[part.own], (width, height))
+    mask = cv2.dilate(within, np.ones((2 * around + 1, 2 * around + 1), np.uint8))
     soft = cv2.GaussianBlur(mask, (0, 0), max(_SOFT * square_px, 0.5))
     return np.asarray(soft / np.float32(255), np.float32)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..find.surface import Surface
 from ..footage import LUMINANCE
-from ..learn.usual import SIDE_PX, UsualFaces, logarithm, relit
+from ..geometry import LEFT_EYE, RIGHT_EYE
+from ..learn.usual import SIDE_PX, UsualFaces, beside, beside_brows, logarithm, relit
 from .blend import plain
 from .drawn import Drawn
 
@@ -32,6 +33,10 @@ _FEATURES = 0.2
 lamp's shadow is several times as dark"""
 _EDGE, _HARD = 0.005, 0.4
 """over which the edge of a hard shadow is told, and how strong, as a logarithm, light and shadow are at one"""
+_LIDS_PX, _BROWS_PX = 5, 3
+"""of the flat face, around eyes and brows: skin that folds there, as in a wink, may be as light or dark as a lamp makes
+it, and is taken for lit as far as the rest of the skin is"""
+_GRADUAL_PX = 1.5
 _MOST = 1.6
 _ENOUGH = 0.125
 """of what is near, that must be skin for the light to be told so finely"""
@@ -57,10 +62,17 @@ class Light:
 
     usual: UsualFaces
     surface: Surface
+    even: NDArray[np.float32]
+    """(128, 128) 0..1: where skin lies flat, whatever a face does"""
 
     @classmethod
     def of(cls, usual: UsualFaces) -> Self:
-        return cls(usual, Surface(SIDE_PX))
+        import cv2
+
+        surface = Surface(SIDE_PX)
+        places = surface.places
+        even = np.minimum(beside(places, _LIDS_PX, LEFT_EYE, RIGHT_EYE), beside_brows(places, _BROWS_PX))
+        return cls(usual, surface, cv2.GaussianBlur(even, (0, 0), _GRADUAL_PX))
 
     def __call__(self, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]) -> NDArray[np.float32]:
         """`face` (h, w, 3) 0..1, as `drawn` but for its detail, in the light of the plate, of which `bare` (h, w) 0..1
@@ -96,7 +108,10 @@ class Light:
                 coarse = fine
         fine, coarse = fine - base, coarse - base
         tint = coarse - cv2.merge([_luminance(coarse)] * 3)
-        strength, _ = _near(_weighted(_luminance(fine) ** 2, weight), _AROUND)
+        squares = _luminance(fine) ** 2
+        strength, _ = _near(_weighted(squares, weight), _AROUND)
+        around, _ = _near(_weighted(squares, weight * self.even), _BROAD)
+        strength += (1 - self.even) * np.minimum(around - strength, 0)
         there, known = _near(unlike, _EDGE)
         fine = plain(there - base, fine, known * _above(strength, _HARD))
         light = broad + plain(fine, tint, _above(strength, _FEATURES))
