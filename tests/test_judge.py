@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,23 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError
 from facedouble.events import Finished
 from facedouble.faces import Faces
+from facedouble.find.finder import Finder
 from facedouble.find.identity import mean_embedding
 from facedouble.find.mask import face_mask
 from facedouble.geometry import ALIGNMENT_POINTS, apply, similarity
 from facedouble.judge import report, verdict
-from facedouble.judge.measure import Judgement, Measures, between, correlation, measure, psnr, second_difference
+from facedouble.judge.measure import (
+    Judgement,
+    Measures,
+    between,
+    correlation,
+    jitter,
+    measure,
+    psnr,
+    second_difference,
+)
 from facedouble.judge.picture import colour_difference, gaze, mouth_opening
-from facedouble.media.reader import probe
+from facedouble.media.reader import probe, read
 from support import SAMPLE, Picture, backdrop, pictures, run, write_clip
 
 
@@ -402,6 +413,27 @@ def test_mouth_opening_is_in_lengths_of_the_nose() -> None:
     points = np.zeros((1, 478, 2), np.float32)
     points[0, [168, 2, 13, 14]] = [[50, 40], [50, 80], [50, 90], [53, 94]]
     np.testing.assert_allclose(mouth_opening(points), [5 / 40], atol=1e-6)
+
+
+def test_a_far_face_of_one_performance_moves_alike(means: Means) -> None:
+    """Its face is a twentieth of the frame, where landmarks that are followed leap."""
+    suite = Path(__file__).parent.parent / "benchmarks" / "suite"
+    target, answer = suite / "small-face-target.mp4", suite / "small-face-truth.mp4"
+    with closing(Finder(max_people=1)) as finder:
+        faces, _ = finder.find(read(probe(target)))
+    found = judged(target, answer, faces, means)
+    assert found.faces == found.found == 48
+    assert found.jitter == pytest.approx(1, abs=0.06)
+    assert found.expression > 0.83
+
+
+def test_another_way_of_looking_is_no_movement() -> None:
+    frame, afresh = np.arange(12), np.array([0] * 4 + [1] * 4 + [0] * 4)
+    still = np.zeros((12, 2, 2), np.float32)
+    shaken = still + (-1) ** frame[:, None, None]
+    leaps = 30 * afresh[:, None, None]
+    assert jitter(frame, 2 * shaken + leaps, shaken, afresh) == pytest.approx(2)
+    assert jitter(frame, shaken, shaken + leaps, afresh) == pytest.approx(1)
 
 
 def test_second_difference_stops_at_gaps() -> None:

@@ -39,6 +39,9 @@ from .picture import (
 
 _STRETCH = 150
 _IDENTITIES = 60
+_FAR = 0.125
+"""the side of a face as a part of the picture's, below which MediaPipe's landmarks, followed through the whole picture,
+now and then leap by a tenth of the face (benchmarks/README.md)"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ _ROW = {
     "skull": (len(ALIGNMENT_POINTS), 2), "pose": (3,), "expression": (EXPRESSIONS,), "gaze": (2,), "mouth": (),
     "width": (), "colour": (3,), "sharpness": (), "around": (), "slope": (), "skin": (),
 }  # fmt: skip
-_COLUMNS = {**_ROW, **{f"before_{name}": shape for name, shape in _ROW.items()}, "identity": (IDENTITY,), "ssim": ()}
+_COLUMNS = {**_ROW, **{f"before_{name}": shape for name, shape in _ROW.items()},
+            "identity": (IDENTITY,), "ssim": (), "afresh": ()}  # fmt: skip
 
 
 def measure(
@@ -205,8 +209,9 @@ def _face(
     """One row; "place" are the swapped face's landmarks."""
     found: dict[str, Any] = {}
     box = faces.box[row]
-    looks = [_at(look(picture), box) for look, picture in zip(landmarkers, pixels, strict=False)]
-    if None in looks:  # small or far: a closer look at both, so that they are measured alike
+    far = (box[2:] - box[:2]).max() < _FAR * max(pixels[0].shape[:2])
+    looks = [None if far else _at(look(picture), box) for look, picture in zip(landmarkers, pixels, strict=False)]
+    if afresh := None in looks:  # a closer look at both, so that they are measured alike
         looks = [_at(still.at(picture, box), box) for picture in pixels[:2]]
     for face, prefix in zip(looks, ("before_", ""), strict=True):
         if face is not None:
@@ -216,6 +221,7 @@ def _face(
             found[prefix + "width"] = float(np.ptp(face.points[0, FACE_OVAL, 0]))
     if looks[1] is not None:
         found["place"] = looks[1].points[0]
+    found["afresh"] = float(afresh)
     areas = Areas.of(faces.points[row], pixels[0].shape[1::-1])
     windows = [picture[areas.window] for picture in pixels]
     colours = [lab(window) for window in windows[:2]]
@@ -302,7 +308,7 @@ def _judgement(
         found=int((~np.isnan(column("mouth"))).sum()),
         nearer_to_b=mean((course["identity_to_b"] < course["identity_to_a"])[named]),
         expression=correlation(after[both], before[both]),
-        jitter=mean(second_difference(frame, skull)) / max(mean(second_difference(frame, skull_before)), 1e-9),
+        jitter=jitter(frame, skull, skull_before, column("afresh")),
         background_psnr=psnr(sum(part.outside_error for part in parts), sum(part.outside for part in parts)),
         same_times=same_times(target, swap),
         same_sound=same_sound(target, swap),
@@ -324,6 +330,19 @@ def mean(values: NDArray[Any]) -> float:
     """Of what is not nan."""
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return float(np.mean(known)) if len(known) else math.nan
+
+
+def jitter(
+    frame: NDArray[np.int64], skull: NDArray[np.float32], before: NDArray[np.float32], afresh: NDArray[np.float32]
+) -> float:
+    """Of skull landmarks (n, k, 2), after over before. Followed and looked at afresh a face is not found at quite the
+    same place, which is no movement: only frames of one way are held against each other."""
+    after_moves, before_moves = np.full((2, len(frame)), np.nan, np.float32)
+    for way in (0, 1):
+        rows = afresh == way
+        for second, points in ((after_moves, skull), (before_moves, before)):
+            second[rows] = second_difference(frame[rows], points[rows])
+    return mean(after_moves) / max(mean(before_moves), 1e-9)
 
 
 def second_difference(frame: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
