@@ -24,6 +24,7 @@ from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 from facedouble.recipes import TrainRecipe
 
 SAMPLE = Path(__file__).parent.parent / "src" / "facedouble" / "sample"
+SUITE = Path(__file__).parent.parent / "benchmarks" / "suite"
 SHARED = Path(__file__).parent.parent.parent / "shared"
 """real clips for trying, beside the project and never in it; tests that need them are skipped where they are missing"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -29,9 +30,19 @@ from facedouble.find.mask import face_mask, skin_mask
 from facedouble.find.person import people, pick
 from facedouble.find.track import cuts, smooth, track
 from facedouble.footage import Frame
-from facedouble.geometry import LEFT_EYE, LIPS, RIGHT_EYE, apply, box_around, overlap, scale_of, similarity
+from facedouble.geometry import (
+    ALIGNMENT_POINTS,
+    LEFT_EYE,
+    LIPS,
+    RIGHT_EYE,
+    apply,
+    box_around,
+    overlap,
+    scale_of,
+    similarity,
+)
 from facedouble.media.reader import probe, read
-from support import SAMPLE, SHARED, Picture, pictures
+from support import SAMPLE, SHARED, SUITE, Picture, pictures
 
 RATE = 24.0
 
@@ -223,6 +234,15 @@ def test_a_second_look_finds_what_the_first_misses(far_away: tuple[Picture, NDAr
     grown = scale_of(similarity(points, faces.points[0]))
     assert grown == pytest.approx(1, abs=0.03)
     assert np.abs(np.degrees(faces.pose[0] - seen.pose[0])).max() < 10
+
+
+def test_a_far_face_does_not_leap() -> None:
+    """One of a twentieth of the frame: landmarks followed through the whole picture leap by 6% of its width."""
+    with closing(Finder(max_people=1)) as finder:
+        faces, _ = finder.find(read(probe(SUITE / "small-face-target.mp4")))
+    skull = faces.points[:, ALIGNMENT_POINTS] / np.ptp(faces.points[..., 0], axis=1).mean()
+    assert (faces.frame == np.arange(48)).all()
+    assert np.linalg.norm(skull[:-2] - 2 * skull[1:-1] + skull[2:], axis=-1).mean(1).max() < 0.04
 
 
 def test_faces_that_are_too_small_are_left_out(far_away: tuple[Picture, NDArray[np.float32]]) -> None:

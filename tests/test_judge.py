@@ -38,7 +38,7 @@ from facedouble.judge.measure import (
 )
 from facedouble.judge.picture import colour_difference, gaze, mouth_opening
 from facedouble.media.reader import probe, read
-from support import SAMPLE, Picture, backdrop, pictures, run, write_clip
+from support import SAMPLE, SUITE, Picture, backdrop, pictures, run, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -417,8 +417,7 @@ def test_mouth_opening_is_in_lengths_of_the_nose() -> None:
 
 def test_a_far_face_of_one_performance_moves_alike(means: Means) -> None:
     """Its face is a twentieth of the frame, where landmarks that are followed leap."""
-    suite = Path(__file__).parent.parent / "benchmarks" / "suite"
-    target, answer = suite / "small-face-target.mp4", suite / "small-face-truth.mp4"
+    target, answer = SUITE / "small-face-target.mp4", SUITE / "small-face-truth.mp4"
     with closing(Finder(max_people=1)) as finder:
         faces, _ = finder.find(read(probe(target)))
     found = judged(target, answer, faces, means)

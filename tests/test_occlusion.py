@@ -21,13 +21,11 @@ from facedouble.geometry import FACE_OVAL
 from facedouble.learn import occluders, occlusion
 from facedouble.media.reader import probe, read
 from facedouble.recipes import ConvertRecipe, ExtractRecipe, Until
-from support import CPU, SMALL, Picture, consent_of, pictures, run, write_clip
+from support import CPU, SMALL, SUITE, Picture, consent_of, pictures, run, write_clip
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from occlusion import against_truth, false_alarms, spread_out  # noqa: E402 - not part of the package
-
-SUITE = ROOT / "benchmarks" / "suite"
 
 
 @pytest.fixture(scope="module")

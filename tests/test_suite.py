@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 
 from facedouble.footage import Clip
 from facedouble.media.reader import probe, read
-from support import SAMPLE
+from support import SAMPLE, SUITE
 
-SUITE = Path(__file__).parent.parent / "benchmarks" / "suite"
 SIZES = {
     "easy": (512, 512),
     "hard-light": (512, 512),

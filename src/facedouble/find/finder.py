@@ -14,7 +14,7 @@ from ..footage import Frame
 from ..geometry import overlap
 from .detect import CenterFace
 from .identity import Identity
-from .landmarks import Landmarker
+from .landmarks import Landmarker, is_far
 
 THUMB_PX = 16
 CUT = 0.02
@@ -56,7 +56,7 @@ class Finder:
         before, since_look, moved = 0, _LOOK_EVERY, 0.0
         for number, frame in enumerate(frames):
             pixels = to_8_bit(frame.pixels)
-            faces = self._whole(pixels, frame.index)
+            faces = self._closer(pixels, self._whole(pixels, frame.index), frame.index)
             since_look += 1
             if not self._film or len(faces) < before or since_look >= (_LOOK_EVERY if len(faces) else 3):
                 faces = self._look_again(pixels, faces, frame.index)
@@ -72,6 +72,15 @@ class Finder:
                 faces = self._identify(pixels, faces)
             found.append(faces)
         return Faces.join(found), np.array(thumbs, np.uint8).reshape(-1, THUMB_PX, THUMB_PX, 3)
+
+    def _closer(self, pixels: NDArray[np.uint8], faces: Faces, frame: int) -> Faces:
+        """`faces`, those that are far as a closer look shows them."""
+        looks = []
+        for row in range(len(faces)):
+            face = faces[row : row + 1]
+            near = self._still.at(pixels, face.box[0], frame=frame) if is_far(face.box[0], pixels) else face
+            looks.append(near if len(near) and overlap(near.box, face.box).max() > 0.3 else face)
+        return Faces.join(looks) if looks else faces
 
     def _look_again(self, pixels: NDArray[np.uint8], faces: Faces, frame: int) -> Faces:
         boxes, scores = self._detector(pixels)

@@ -14,6 +14,14 @@ from ..faces import Faces
 from ..geometry import box_around, pose_angles
 
 _PATCH_PX = 320
+_FAR = 0.125
+"""the side of a face, as a part of the picture's, below which landmarks followed through the whole picture leap by a
+tenth of the face now and then (benchmarks/README.md)"""
+
+
+def is_far(box: NDArray[np.float32], picture: NDArray[Any]) -> bool:
+    """Whether a face (4,) is so small in its picture (H, W, 3) that only a closer look (`Landmarker.at`) is sure."""
+    return bool((box[2:] - box[:2]).max() < _FAR * max(picture.shape[:2]))
 
 
 class Landmarker:

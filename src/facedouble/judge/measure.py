@@ -18,7 +18,7 @@ from ..find.acting import between, correlation, moves
 from ..find.crop import lab
 from ..find.finder import to_8_bit
 from ..find.identity import Identity, distance
-from ..find.landmarks import Landmarker
+from ..find.landmarks import Landmarker, is_far
 from ..find.mask import face_mask
 from ..footage import Clip, spread
 from ..geometry import ALIGNMENT_POINTS, FACE_OVAL, overlap
@@ -39,9 +39,6 @@ from .picture import (
 
 _STRETCH = 150
 _IDENTITIES = 60
-_FAR = 0.125
-"""the side of a face as a part of the picture's, below which MediaPipe's landmarks, followed through the whole picture,
-now and then leap by a tenth of the face (benchmarks/README.md)"""
 
 
 @dataclass(frozen=True)
@@ -209,7 +206,7 @@ def _face(
     """One row; "place" are the swapped face's landmarks."""
     found: dict[str, Any] = {}
     box = faces.box[row]
-    far = (box[2:] - box[:2]).max() < _FAR * max(pixels[0].shape[:2])
+    far = is_far(box, pixels[0])
     looks = [None if far else _at(look(picture), box) for look, picture in zip(landmarkers, pixels, strict=False)]
     if afresh := None in looks:  # a closer look at both, so that they are measured alike
         looks = [_at(still.at(picture, box), box) for picture in pixels[:2]]
