@@ -15,8 +15,8 @@ from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import ModelError
 from facedouble.events import Note, Progress
-from facedouble.find.mask import feature_mask
-from facedouble.geometry import FACE_OVAL, INNER_LIPS, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, apply
+from facedouble.find.mask import feature_mask, outline_mask
+from facedouble.geometry import FACE_OVAL, INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, apply
 from facedouble.learn import features
 from facedouble.learn.features import FeatureDetail
 from facedouble.media.reader import frame_at, probe
@@ -146,6 +146,18 @@ def test_a_brow_does_not_bring_the_lid_of_an_open_eye_along(faces_b: FaceSet, de
     left, right = closed[RIGHT_EYE[[0, 8]], 0].astype(int)
     lid = laid[int(points[upper, 1].min() - opening / 2) :, left:right]
     assert lid.max() < 0.15 < laid.max()
+
+
+@pytest.mark.parametrize("astray", [(0.0, 1.2), (0.0, -1.2), (0.8, -0.8)])
+def test_a_brow_is_laid_where_it_was_drawn(faces_b: FaceSet, own: Features, astray: tuple[float, float]) -> None:
+    picture, points = crop_of(faces_b, 18)
+    brows, soft, wrong = replace(own, parts=own.parts[2:4]), softened(picture), points.copy()
+    for brow in (RIGHT_BROW, LEFT_BROW):
+        wrong[brow] += astray
+    inside = np.maximum(*(outline_mask(points, (128, 128), brow) for brow in (RIGHT_BROW, LEFT_BROW)))
+    inside = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0
+    right, result = (error(brows(soft, where, SQUARE_PX), picture, inside) for where in (points, wrong))
+    assert result < 1.5 * right < 0.6 * error(soft, picture, inside)
 
 
 def test_a_face_at_the_edge_or_beyond_it(faces_b: FaceSet, own: Features) -> None:

@@ -34,6 +34,10 @@ _REACH, _RIDGE = 0.12, 0.05
 """of bending, as in learn.bend; landmarks err by more than their ridge there"""
 _EVERY = 0.06
 """between the places for which the bending is computed"""
+_ASTRAY, _FARTHEST = 0.01, 0.025
+"""of a face square: how far from its landmarks a network draws a brow, as a spread, and at most"""
+_LOOKS = 3
+"""at where it is drawn, each from where the one before left off"""
 _COARSEST = 3
 """halvings of the pictures, for faces that are small in the frame"""
 
@@ -112,22 +116,26 @@ class Features:
         light of B's own eyes, brows, nose and lips in place of its own."""
         import cv2
 
-        margin, size = (_MARGIN + 3 * _SOFT) * square_px, face.shape[1::-1]
+        margin, size = (_MARGIN + 3 * _SOFT + _FARTHEST) * square_px, face.shape[1::-1]
         boxes = [(part, *_box(points[part.own], margin, size)) for part in self.parts]
         boxes = [(part, low, high) for part, low, high in boxes if (high - low > 1).all()]
         if not boxes:
             return face
         begin, end = np.min([low for _, low, _ in boxes], axis=0), np.max([high for _, _, high in boxes], axis=0)
-        shown = _complex(points)
-        wanted, known = np.zeros((2, *(end - begin)[::-1]), np.float32)
+        there = (slice(begin[1], end[1]), slice(begin[0], end[0]))
+        coarse_px = max(self.coarse * square_px, 0.3)
+        own, shown = fine_light(face[there], coarse_px), _complex(points)
+        wanted, known = np.zeros((2, *own.shape), np.float32)
         for part, low, high in boxes:
             into = tuple(slice(*ends) for ends in zip((low - begin)[::-1], (high - begin)[::-1], strict=True))
-            alpha = _alpha(part, points - low, high - low, square_px)
             detail, sure = self._detail(part, shown, square_px, low, high)
+            alpha = _alpha(part, points - low, high - low, square_px)
+            if part.bowed and sure:
+                astray = _astray(detail / sure, own[into], alpha, coarse_px, square_px)
+                detail = _moved(detail, astray, cv2.INTER_CUBIC)
+                alpha = _alpha(part, points - low + astray, high - low, square_px)
             wanted[into] += alpha * detail
             known[into] += alpha * sure
-        there = (slice(begin[1], end[1]), slice(begin[0], end[0]))
-        own = fine_light(face[there], max(self.coarse * square_px, 0.3))
         # Where two parts meet they share.
         gain = np.exp((wanted - known * own) / np.maximum(known, 1))
         result = face.copy()
@@ -162,6 +170,46 @@ class Features:
             cv2.scaleAdd(light.astype(np.float32), share, total, total)
         sure = float(shares.sum())
         return np.asarray((total - sure * EVEN) / STEPS, np.float32), sure
+
+
+def _astray(
+    wanted: NDArray[np.float32],
+    own: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    coarse_px: float,
+    square_px: float,
+) -> NDArray[np.float32]:
+    """(2,) px: how far from where its landmarks say a part was drawn, `own`; `wanted` is what it is to look like there,
+    all (h, w). Moved after what was drawn, the one's dark hairs lie on the other's shade of them, not beside it.
+
+    Lucas, Kanade, "An iterative image registration technique", IJCAI 1981; of shifts that say nothing, the smallest.
+    """
+    import cv2
+
+    soft_px = max(coarse_px / 2, 0.5)  # about that of the drawn one
+    soft, seen = cv2.GaussianBlur(wanted, (0, 0), soft_px), cv2.GaussianBlur(own, (0, 0), soft_px / 2)
+    shift, likely_px, px_alike = np.zeros(2), _ASTRAY * square_px, math.pi * (2 * soft_px) ** 2
+    for _ in range(_LOOKS):
+        moved = _moved(soft, shift, cv2.INTER_LINEAR)
+        strength = float((alpha * moved * seen).sum()) / max(float((alpha * moved**2).sum()), 1e-6)
+        if strength <= 0:
+            break
+        slopes = np.stack([cv2.Sobel(moved, cv2.CV_32F, *axes, scale=-strength / 8) for axes in ((1, 0), (0, 1))])
+        weighted, left = (alpha * slopes).reshape(2, -1), (seen - strength * moved).ravel()
+        noise = px_alike * float((alpha.ravel() * left**2).sum()) / max(float(alpha.sum()), 1.0)
+        ridge = max(noise, 1e-9) / likely_px**2
+        pull = weighted @ left - ridge * shift
+        shift = shift + np.linalg.solve(weighted @ slopes.reshape(2, -1).T + ridge * np.eye(2), pull)
+        shift = shift * min(1, _FARTHEST * square_px / max(float(np.linalg.norm(shift)), 1e-9))
+    return shift.astype(np.float32)
+
+
+def _moved(picture: NDArray[np.float32], shift: NDArray[Any], method: int) -> NDArray[np.float32]:
+    import cv2
+
+    to = np.column_stack([np.eye(2), shift])
+    moved = cv2.warpAffine(picture, to, picture.shape[1::-1], flags=method, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _complex(points: NDArray[Any]) -> NDArray[np.complex128]:
