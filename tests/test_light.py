@@ -19,10 +19,12 @@ from facedouble.errors import ModelError
 from facedouble.events import Note
 from facedouble.find.mask import face_mask, feature_mask, hull_mask
 from facedouble.find.surface import SkinMap, Surface
+from facedouble.footage import LUMINANCE
 from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from facedouble.learn import data, usual
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from facedouble.media.reader import frame_at, probe
+from facedouble.project import save_tensors
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.opening import Opened
@@ -301,6 +303,37 @@ def test_a_forehead_that_shines_is_skin_and_a_raised_brow_is_none(
         assert known.skin[y, x] < 0.1
 
 
+def test_a_harder_lamp_before_the_source_is_made_as_soft_as_the_targets(
+    faces_a: FaceSet, faces_b: FaceSet, known: UsualFaces, alike: Light, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert np.abs(alike.usual.contrast).max() < 0.005
+    assert np.abs(known.contrast).max() < 0.08  # two people in one light
+
+    def hard(*args: Any) -> dict[str, data.Canvases]:
+        """B is B, and again with all light to the power of 1.5."""
+        faces = data.load_both(*args)["a"]
+        pixels = faces.pixels.clone()
+        pixels[:, :3] = (255 * 0.6 * (pixels[:, :3] / 255 / 0.6) ** 1.5).clamp(0, 255).round().to(pixels.dtype)
+        return {"a": faces, "b": replace(faces, pixels=pixels)}
+
+    monkeypatch.setattr(usual, "data", SimpleNamespace(load_both=hard, Canvases=data.Canvases))
+    harder = usual.read({"a": faces_b, "b": faces_b}, RECIPE)
+    skin = harder.skin == 1
+    wanted = harder.ratio @ np.array(LUMINANCE, np.float32)
+    slope, _ = np.polyfit(wanted[skin], harder.contrast[skin], 1)
+    assert 0.5 < slope < 1.2 and np.corrcoef(wanted[skin], harder.contrast[skin])[0, 1] > 0.8
+    # And on a face: nearer to what it was before.
+    face, points = large(faces_b, 4)
+    hardened = (0.6 * (face / 0.6) ** 1.5).clip(0, 1)
+    result = Light.of(harder)(hardened, drawn(hardened, face, points), seen(face))
+    without = Light.of(replace(harder, contrast=0 * harder.contrast))(
+        hardened, drawn(hardened, face, points), seen(face)
+    )
+    inside = cheeks(points, len(face))
+    left, left_without = (np.abs(logarithm(part) - logarithm(face))[inside].mean() for part in (result, without))
+    assert left < 0.8 * left_without
+
+
 def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:
     assert UsualFaces.load(tmp_path) is None
     known.save(tmp_path)
@@ -308,6 +341,11 @@ def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:
     assert again is not None
     np.testing.assert_allclose(again.ratio, known.ratio, atol=2e-3)
     np.testing.assert_allclose(again.skin, known.skin, atol=1e-3)
+    np.testing.assert_allclose(again.contrast, known.contrast, atol=1e-3)
+    older = {name: torch.from_numpy(getattr(known, name)) for name in ("ratio", "skin")}
+    save_tensors(tmp_path / "usual.safetensors", older)
+    before = UsualFaces.load(tmp_path)
+    assert before is not None and not before.contrast.any()
 
 
 def test_strange_ones_are_refused(tmp_path: Path, known: UsualFaces) -> None:
@@ -317,6 +355,8 @@ def test_strange_ones_are_refused(tmp_path: Path, known: UsualFaces) -> None:
         replace(known, skin=known.skin[1:]),
         replace(known, skin=known.skin - 1),
         replace(known, skin=np.full_like(known.skin, np.nan)),
+        replace(known, contrast=known.contrast[1:]),
+        replace(known, contrast=np.full_like(known.contrast, np.inf)),
     ):
         strange.save(tmp_path)
         with pytest.raises(ModelError, match=r"usual\.safetensors: broken"):

@@ -8,7 +8,7 @@ skin. A picture over that, as a ratio, is mostly light, and a ratio can be laid 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..curate.faceset import FaceSet
 from ..find.mask import hull_mask
 from ..find.surface import Surface
+from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE
 from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
@@ -41,6 +42,8 @@ _SKIN_WITHIN, _NEARBY = 20.0, 0.008
 """CIELAB units from the middle of the face's skin, and the spread of the blur, as a part of the side, before asking"""
 _LIGHTER = 0.5
 """of those units, for what is lighter: a forehead under a lamp shines and stays skin"""
+_SHADES, _TIMES = (0.023, 0.25), (0.5, 2.0)
+"""of the side, the spreads of blurs between which shades are told, and how much stronger they may be made"""
 _BORDER_PX = 2
 """around what is no skin"""
 
@@ -52,10 +55,13 @@ class UsualFaces:
     halves of the face, as skin is and light is not"""
     skin: NDArray[np.float32]
     """(128, 128) 0..1: how far light can be told there: where either's face shows hair, eyes or nothing, not at all"""
+    contrast: NDArray[np.float32]
+    """(128, 128) on the flat skin: what is to be added to the logarithm of B's light for its shades to be as strong as
+    A's usually are: less than 0 where it shines, if a harder lamp stood before B"""
 
     def save(self, model: Path) -> None:
         with atomic_file(model / "usual.safetensors") as temporary:
-            parts = {"ratio": self.ratio, "skin": self.skin}
+            parts = {"ratio": self.ratio, "skin": self.skin, "contrast": self.contrast}
             save_tensors(temporary, {name: torch.from_numpy(part.astype(np.float16)) for name, part in parts.items()})
 
     @classmethod
@@ -69,11 +75,14 @@ class UsualFaces:
         with part_errors(file):
             known = load_file(file)
             ratio, skin = known["ratio"].astype(np.float32), known["skin"].astype(np.float32)
+            contrast = known.get("contrast", np.zeros_like(skin)).astype(np.float32)  # older models have none
             if ratio.shape != (SIDE_PX, SIDE_PX, 3) or not np.isfinite(ratio).all():
                 raise ValueError(f"ratio of shape {ratio.shape}")
             if skin.shape != (SIDE_PX, SIDE_PX) or not ((skin >= 0) & (skin <= 1)).all():
                 raise ValueError(f"skin of shape {skin.shape}")
-        return cls(ratio, skin)
+            if contrast.shape != (SIDE_PX, SIDE_PX) or not np.isfinite(contrast).all():
+                raise ValueError(f"contrast of shape {contrast.shape}")
+        return cls(ratio, skin, contrast)
 
 
 def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
@@ -86,7 +95,8 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     surface = Surface(SIDE_PX)
     told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
-    return UsualFaces(logarithm(usual[0]) - logarithm(usual[1]), told * np.minimum(*skins))
+    known, lights = np.minimum(*skins), [logarithm(face) for face in usual]
+    return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)))
 
 
 def logarithm(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,6 +107,28 @@ def logarithm(light: NDArray[np.float32]) -> NDArray[np.float32]:
 def relit(light: NDArray[np.float32], ratio: NDArray[np.float32]) -> NDArray[np.float32]:
     """`light` 0..1 with `ratio` added to its `logarithm`."""
     return np.asarray(np.clip((light + np.float32(_DARK)) * np.exp(ratio) - np.float32(_DARK), 0, 1), np.float32)
+
+
+def _contrast(lights: Sequence[NDArray[np.float32]], skin: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`UsualFaces.contrast` of the usual light of A and B (128, 128, 3) as logarithms, on skin (128, 128) 0..1.
+
+    How strong shades are between a fold and half of a face is a lamp's doing, and a camera's: of two rendered people in
+    one light they differ by less than 1%.
+    """
+    import cv2
+
+    def near(values: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+        mean, weight = (cv2.GaussianBlur(part, (0, 0), spread * SIDE_PX) for part in (values * skin, skin))
+        return np.asarray(mean / np.maximum(weight, 1e-3), np.float32)
+
+    fold, half = _SHADES
+    shades = [
+        near(part, fold) - near(part, half) for part in (light @ np.array(LUMINANCE, np.float32) for light in lights)
+    ]
+    strong = [float(np.sqrt((part**2 * skin).sum() / max(float(skin.sum()), 1.0))) for part in shades]
+    times = np.clip(strong[0] / max(strong[1], 1e-6), *_TIMES) if min(strong) > 0 else 1.0
+    fading = np.clip(2 * cv2.GaussianBlur(skin, (0, 0), fold * SIDE_PX), 0, 1)
+    return np.asarray((times - 1) * shades[1] * fading, np.float32)
 
 
 def beside(places: NDArray[np.float32], around_px: int, *parts: NDArray[np.int64]) -> NDArray[np.float32]:

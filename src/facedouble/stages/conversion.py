@@ -155,9 +155,11 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
         if opened.skin is not None:
             weights.update(opened.skin.ratio.tobytes())
         if opened.features is not None:
-            weights.update(opened.features.light.tobytes() + opened.features.points.tobytes())
+            scale = np.array([opened.features.square_px, opened.features.coarse])
+            weights.update(opened.features.light.tobytes() + opened.features.points.tobytes() + scale.tobytes())
         if opened.usual is not None:
-            weights.update(opened.usual.ratio.tobytes() + opened.usual.skin.tobytes())
+            usual = opened.usual
+            weights.update(usual.ratio.tobytes() + usual.skin.tobytes() + usual.contrast.tobytes())
         shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
         models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
     return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}

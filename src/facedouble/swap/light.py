@@ -114,7 +114,7 @@ class Light:
         strength += (1 - self.even) * np.minimum(around - strength, 0)
         there, known = _near(unlike, _EDGE)
         fine = plain(there - base, fine, known * _above(strength, _HARD))
-        light = broad + plain(fine, tint, _above(strength, _FEATURES))
+        light = broad + plain(fine, tint, _above(strength, _FEATURES)) + cv2.merge([self.usual.contrast] * 3)
         return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
 
 
