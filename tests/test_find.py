@@ -237,7 +237,7 @@ def test_a_second_look_finds_what_the_first_misses(far_away: tuple[Picture, NDAr
 
 
 def test_a_far_face_does_not_leap() -> None:
-    """One of a twentieth of the frame: landmarks followed through the whole picture leap by 6% of its width."""
+    """One of a twelfth of the frame: landmarks followed through the whole picture leap by 6% of its width."""
     with closing(Finder(max_people=1)) as finder:
         faces, _ = finder.find(read(probe(SUITE / "small-face-target.mp4")))
     skull = faces.points[:, ALIGNMENT_POINTS] / np.ptp(faces.points[..., 0], axis=1).mean()

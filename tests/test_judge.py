@@ -416,7 +416,7 @@ def test_mouth_opening_is_in_lengths_of_the_nose() -> None:
 
 
 def test_a_far_face_of_one_performance_moves_alike(means: Means) -> None:
-    """Its face is a twentieth of the frame, where landmarks that are followed leap."""
+    """Its face is a twelfth of the frame, where landmarks that are followed leap."""
     target, answer = SUITE / "small-face-target.mp4", SUITE / "small-face-truth.mp4"
     with closing(Finder(max_people=1)) as finder:
         faces, _ = finder.find(read(probe(target)))
