@@ -37,6 +37,7 @@ _LIDS_PX, _BROWS_PX = 5, 3
 """of the flat face, around eyes and brows: skin that folds there, as in a wink, may be as light or dark as a lamp makes
 it, and is taken for lit as far as the rest of the skin is"""
 _GRADUAL_PX = 1.5
+"""the spread of the blur between the two"""
 _MOST = 1.6
 _ENOUGH = 0.125
 """of what is near, that must be skin for the light to be told so finely"""
