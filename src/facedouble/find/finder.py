@@ -80,7 +80,7 @@ class Finder:
             face = faces[row : row + 1]
             near = self._still.at(pixels, face.box[0], frame=frame) if is_far(face.box[0], pixels) else face
             looks.append(near if len(near) and overlap(near.box, face.box).max() > 0.3 else face)
-        return Faces.join(looks) if looks else faces
+        return Faces.join(looks)
 
     def _look_again(self, pixels: NDArray[np.uint8], faces: Faces, frame: int) -> Faces:
         boxes, scores = self._detector(pixels)

@@ -15,8 +15,8 @@ from ..geometry import box_around, pose_angles
 
 _PATCH_PX = 320
 _FAR = 0.125
-"""the side of a face, as a part of the picture's, below which landmarks followed through the whole picture leap by a
-tenth of the face now and then (benchmarks/README.md)"""
+"""the side of a face, as a part of the picture's, below which landmarks followed through the whole picture leap now and
+then, by up to 6% of its width (benchmarks/README.md)"""
 
 
 def is_far(box: NDArray[np.float32], picture: NDArray[Any]) -> bool:

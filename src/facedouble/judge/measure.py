@@ -334,12 +334,9 @@ def jitter(
 ) -> float:
     """Of skull landmarks (n, k, 2), after over before. Followed and looked at afresh a face is not found at quite the
     same place, which is no movement: only frames of one way are held against each other."""
-    after_moves, before_moves = np.full((2, len(frame)), np.nan, np.float32)
-    for way in (0, 1):
-        rows = afresh == way
-        for second, points in ((after_moves, skull), (before_moves, before)):
-            second[rows] = second_difference(frame[rows], points[rows])
-    return mean(after_moves) / max(mean(before_moves), 1e-9)
+    # Of ones and noughts the second difference is nothing where all three are the same.
+    one_way = second_difference(frame, afresh[:, None, None]) == 0
+    return mean(second_difference(frame, skull)[one_way]) / max(mean(second_difference(frame, before)[one_way]), 1e-9)
 
 
 def second_difference(frame: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
