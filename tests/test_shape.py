@@ -8,7 +8,7 @@ import torch
 
 from facedouble.curate.faceset import FaceSet
 from facedouble.find.mask import drawing
-from facedouble.geometry import FACE_OVAL, apply, turned_and_aligned
+from facedouble.geometry import FACE_OVAL, LOWER_LIP, UPPER_LIP, apply, turned_and_aligned
 from facedouble.judge.picture import gaze
 from facedouble.learn.model import Network
 from facedouble.learn.shape import _canonical, carried, rest, shape_offset
@@ -144,6 +144,28 @@ def test_a_mouth_that_is_never_shut_is_no_matter_of_shape(faces_a: FaceSet) -> N
     offset = shape_offset([where for where, _ in people], [what - rest(what) for _, what in people])
     apart = np.median(gap[speaks]) - np.median(gap)
     assert abs(offset[14, 1] - offset[13, 1]) < 0.2 * apart
+
+
+@pytest.mark.parametrize("apart", [0.03, -0.03])
+def test_lips_that_touch_touch_on_every_face(faces_a: FaceSet, apart: float) -> None:
+    """B's shape parts lips by more, or by less: an open mouth's it is, a closed one's it is not."""
+    closed, acting = aligned(faces_a)[0], faces_a.faces.acting()[0]
+    rows = (UPPER_LIP, LOWER_LIP)
+    closed[LOWER_LIP[-1]] = closed[UPPER_LIP[-1]]
+    opened = closed.copy()
+    opened[LOWER_LIP] += (0, 0.15)
+    offset = np.zeros((478, 3), np.float32)
+    for lip, way in zip(rows, (-0.5, 0.5), strict=True):
+        offset[lip, 1] = way * apart
+    acting[-2:] = 0
+    for shown, wanted in ((closed, 0), (opened, 0.15 + apart)):
+        found = carried(shown, acting, offset, 1.0)
+        np.testing.assert_allclose(found[LOWER_LIP[-1], 1] - found[UPPER_LIP[-1], 1], wanted, atol=2e-3)
+        for lip in rows:  # as thick as it was
+            thick = found[lip[:-1], 1] - found[lip[-1], 1]
+            np.testing.assert_allclose(thick, shown[lip[:-1], 1] - shown[lip[-1], 1], atol=2e-3)
+    elsewhere = np.delete(np.arange(478), np.concatenate([lip.ravel() for lip in rows]))
+    np.testing.assert_allclose(carried(closed, acting, offset, 1.0)[elsewhere], closed[elsewhere], atol=1e-5)
 
 
 def test_one_person_twice_has_the_same_shape(faces_a: FaceSet) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..faces import HALF_RADIAN, LANDMARKS
 from ..find.mesh import Mesh
-from ..geometry import ALIGNMENT_POINTS, TEMPLATE, apply, scale_of, similarity, turned_and_aligned
+from ..geometry import ALIGNMENT_POINTS, LOWER_LIP, TEMPLATE, UPPER_LIP, apply, scale_of, similarity, turned_and_aligned
 
 _RIDGE = 1e-3
 """of the regression: a person's depth is the canonical mesh's where turning does not tell"""
@@ -21,6 +21,8 @@ _FACE = 468
 """landmarks of the face; the irises come after"""
 _WITHOUT_REST = [*range(11, 19), 25, 34, 35, 48, 49, -2, -1]
 """gaze (eyeLookDownLeft to eyeLookUpRight), what parts the lips (jawOpen, mouthLowerDown, mouthUpperUp), and angles"""
+_SPEAKING = 0.1
+"""of a face square, how far lips are parted from where on they are as far apart as B's shape makes them"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
 """corners, and the iris with its middle"""
 
@@ -108,14 +110,24 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
 
     Both irises are then moved alike, so that B looks where A looks: that is no matter of shape, and two people who look
     elsewhere most of the time must not be taken for two shapes. How far the two eyes converge is the person's own.
+
+    Lips that touch do so on every face: what B's shape has between them grows with how far A's are parted. It is known
+    as the mean of mouths that speak, and added to closed ones would show a black line, or, taken off, lips in each
+    other's place.
     """
     turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN)
-    result = points + square_px * np.swapaxes(turned @ offset.T, -1, -2)
+    moved = square_px * np.swapaxes(turned @ offset.T, -1, -2)
+    upper, lower = UPPER_LIP[-1], LOWER_LIP[-1]  # the rows that touch
+    parted = np.linalg.norm(points[..., lower, :] - points[..., upper, :], axis=-1, keepdims=True) / square_px
+    apart = np.maximum(1 - parted / _SPEAKING, 0) * (moved[..., lower, :] - moved[..., upper, :])
+    moved[..., UPPER_LIP, :] += apart[..., None, :, :] / 2
+    moved[..., LOWER_LIP, :] -= apart[..., None, :, :] / 2
+    result = points + moved
     away = np.mean([_gaze(points, *eye) - _gaze(result, *eye) for eye in _EYES], axis=0)
     for corners, iris in _EYES:
         right, left = (_complex(result[..., corner, :]) for corner in corners)
-        moved = _complex(result[..., iris, :]) + (away * (left - right))[..., None]
-        result[..., iris, 0], result[..., iris, 1] = moved.real, moved.imag
+        looking = _complex(result[..., iris, :]) + (away * (left - right))[..., None]
+        result[..., iris, 0], result[..., iris, 1] = looking.real, looking.imag
     return np.asarray(result, np.float32)
 
 
