@@ -70,6 +70,11 @@ def feature_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint
     return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS), _MARGIN)
 
 
+def look_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) 0 or 255: eyes and brows alone, with the same margin."""
+    return _features(points, size, (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW), _MARGIN)
+
+
 def outline_mask(points: NDArray[Any], size: tuple[int, int], ring: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W) 0 or 255: what landmarks `ring` of (478, 2) enclose, which need not be convex."""
     import cv2

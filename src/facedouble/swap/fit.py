@@ -27,6 +27,7 @@ from .detail import Detail, Looked
 from .drawn import Drawn
 from .features import Features
 from .focus import Focus
+from .softness import blur_px, crisper
 
 _LEAST_PX = 50
 _IRIS_SOFT = 0.01
@@ -64,6 +65,8 @@ class Fit:
     """the colour of B's irises here, RGB of luminance 1"""
     iris_lacks: float = 0.0
     """how much of it the drawn ones lack, of 1"""
+    softened_px: float = 0.0
+    """spread of the blur that makes the source's finer camera as soft as the clip's"""
 
     @classmethod
     def measured(
@@ -85,6 +88,7 @@ class Fit:
         plates = []
         skins: list[NDArray[np.float32]] = []
         radii: list[float] = []
+        crisp: list[NDArray[np.float64]] = []
         for one in drawn:
             if sharpen:
                 if (inside := _skin(one.face, one.points_b)).any():
@@ -94,6 +98,10 @@ class Fit:
             pixels.append(one.pixel)
             lack = _lack_of_edges(one) if sharpen and features is None else 0.0
             edges.append(lack)
+            if features is not None:
+                laid = features(one.face, one.points_b, one.square_px)
+                if (look := crisper(laid, one)) is not None:
+                    crisp.append(look)
             smooth.append(_lack_of_grain(one, lack) if grain else 0.0)
             if surface is not None:
                 looked.append(Looked.of(one, surface))
@@ -111,6 +119,7 @@ class Fit:
             focus=focus,
             iris=colour,
             iris_lacks=lacks,
+            softened_px=blur_px(crisp),
         )
 
     def text(self) -> str:
@@ -119,6 +128,7 @@ class Fit:
         done += ["given skin detail"] if self.detail else []
         done += ["given the source's own fine eyes, brows, nose and lips"] if self.features else []
         done += ["given the colour of the source's irises"] if self.iris else []
+        done += [f"softened by {self.softened_px:.1f} px, as the clip is"] if self.softened_px else []
         done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
         text = f"the model draws 1 px where the clip has {self.pixel:.1f}"
         if done:
@@ -128,12 +138,17 @@ class Fit:
         return text
 
     def __call__(self, drawn: Drawn) -> NDArray[np.float32]:
-        """The face (h, w, 3), sharpened and with B's fine eyes, brows, lips and skin, and the colour of B's irises."""
+        """The face (h, w, 3), sharpened and with B's fine eyes, brows, lips and skin, and the colour of B's irises, but
+        no crisper than the clip."""
+        import cv2
+
         face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
         if self.features is not None:
             face = self.features(face, drawn.points_b, drawn.square_px)
         if self.detail is not None:
             face = self.detail(face, drawn)
+        if self.softened_px:
+            face = np.asarray(cv2.GaussianBlur(face, (0, 0), self.softened_px), np.float32)
         return np.asarray(np.clip(face, 0, 1), np.float32)
 
     def _coloured(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:

@@ -1,0 +1,66 @@
+"""How soft a clip is, and a new face as soft.
+
+B's own eyes, brows, nose, lips and freckles may come from a finer camera than A's plate: laid as they are, they look
+cut out of another film. What a person looks like tells little of a camera, but eyes and brows have edges of all
+finenesses on every face, so the finest against coarser ones do: between people and clips that are as sharp this differs
+by a tenth, and a blur of one px makes several of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..find.mask import look_mask
+from ..geometry import FACE_OVAL
+from ..learn.features import fine_light
+from .drawn import Drawn
+
+_FINE_PX, _COARSE, _COARSE_PX, _DRAWN = 1.0, 0.02, 2.0, 1.5
+"""spreads of the blurs that tell edges apart: the finest; and coarser ones, as a part of the face's width, at least,
+and in px of the network, which is soft itself below"""
+_TRIED_PX = (0.0, 0.4, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+_ALIKE = 0.2
+"""by how much, as a logarithm, faces may differ that are as soft: people do by up to 0.1, and a drawn face, whose
+coarser edges are weak, by as much"""
+_LEAST_PX, _LEAST_WIDTH_PX = 100, 50
+"""of eyes and brows, and of a face whose coarser edges are not its finest"""
+
+
+def crisper(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float64] | None:
+    """(k,): by how much, as a logarithm, the eyes and brows of `face` (h, w, 3) 0..1, as `drawn`, are crisper than the
+    plate's, after each of the blurs that are tried. None where they are too small to tell."""
+    import cv2
+
+    width = float(np.ptp(drawn.points[FACE_OVAL, 0]))
+    if width < _LEAST_WIDTH_PX:
+        return None
+    coarse_px = max(_COARSE * width, _COARSE_PX, _DRAWN * drawn.pixel)
+    soft = (cv2.GaussianBlur(face, (0, 0), spread) for spread in _TRIED_PX[1:])
+    own = [_edges(np.asarray(picture, np.float32), drawn.points_b, coarse_px) for picture in (face, *soft)]
+    found = np.array(own) - _edges(drawn.plate, drawn.points, coarse_px)
+    return found if np.isfinite(found).all() else None
+
+
+def blur_px(looked: Sequence[NDArray[np.float64]]) -> float:
+    """The spread of the blur after which faces looked at (k,) each, as above, are as crisp as their plates, but for
+    what faces differ by; 0 where they are anyway."""
+    if not looked:
+        return 0.0
+    left = np.minimum.accumulate(np.median(looked, axis=0)) - _ALIKE
+    # Spreads add as squares.
+    return float(np.sqrt(np.interp(0, -left, np.square(_TRIED_PX))))
+
+
+def _edges(picture: NDArray[np.float32], points: NDArray[Any], coarse_px: float) -> float:
+    """Logarithm of the strength of the finest edges of eyes and brows against that of coarser ones; nan where hardly
+    any are seen."""
+    area = look_mask(points, (picture.shape[1], picture.shape[0])) > 127
+    if area.sum() < _LEAST_PX:
+        return math.nan
+    coarse = fine_light(picture, 2 * coarse_px) - fine_light(picture, coarse_px)
+    return math.log(max(fine_light(picture, _FINE_PX)[area].std(), 1e-6) / max(coarse[area].std(), 1e-6))
