@@ -22,6 +22,8 @@ from facedouble.curate.quality import Looks, in_crop
 from facedouble.device import Device
 from facedouble.provenance.consent import RENDERED_BASIS, ConsentRecord
 from facedouble.recipes import TrainRecipe
+from facedouble.swap.drawn import Drawn
+from facedouble.swap.fit import Fit
 
 SAMPLE = Path(__file__).parent.parent / "src" / "facedouble" / "sample"
 SUITE = Path(__file__).parent.parent / "benchmarks" / "suite"
@@ -44,6 +46,11 @@ SMALL = TrainRecipe.of(
     usual_faces=0,
 )
 """trains in seconds, and is good for nothing else"""
+
+
+def fitted(drawn: Iterable[Drawn], *args: Any, **kwargs: Any) -> Fit:
+    """To faces that are drawn in the very light of the plate."""
+    return Fit.measured(((one, one.face) for one in drawn), *args, **kwargs)
 
 
 def crop_of(faces: FaceSet, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -25,8 +25,7 @@ from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.opening import Opened
 from facedouble.swap.drawn import Drawn
 from facedouble.swap.features import Features
-from facedouble.swap.fit import Fit
-from support import CPU, SMALL, crop_of, run
+from support import CPU, SMALL, crop_of, fitted, run
 
 SQUARE_PX = 64.0
 RECIPE = replace(SMALL, size_px=48, coverage=1.6)
@@ -218,8 +217,8 @@ def test_strange_ones_are_refused(tmp_path: Path, detail: FeatureDetail) -> None
 def test_edges_are_not_sharpened_besides(faces_b: FaceSet, own: Features) -> None:
     picture, points = crop_of(faces_b, 5)
     soft = Drawn(softened(picture), picture, points, points, SQUARE_PX, 2.0)
-    assert Fit.measured([soft], None, sharpen=True, grain=False).sharpened > 0.2
-    fit = Fit.measured([soft], None, sharpen=True, grain=False, features=own)
+    assert fitted([soft], None, sharpen=True, grain=False).sharpened > 0.2
+    fit = fitted([soft], None, sharpen=True, grain=False, features=own)
     assert fit.sharpened == 0 and "own fine eyes, brows, nose and lips" in fit.text()
     np.testing.assert_array_equal(fit(soft), own(soft.face, points, SQUARE_PX))
 

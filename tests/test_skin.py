@@ -36,7 +36,7 @@ from facedouble.swap import detail as detail_of_swap
 from facedouble.swap.detail import Detail, Looked
 from facedouble.swap.drawn import Drawn
 from facedouble.swap.fit import Fit
-from support import CPU, SAMPLE, SMALL, crop_of, run
+from support import CPU, SAMPLE, SMALL, crop_of, fitted, run
 
 CHEEK = 50
 """a vertex of the mesh"""
@@ -241,7 +241,7 @@ def test_detail_that_is_drawn_already_is_not_added(faces_a: FaceSet, surface: Su
             _, points = crop_of(faces_a, row)
             face = even * np.exp(share * SkinMap.of(points, (128, 128)).laid(spots.ratio))
             faces.append(drawn(faces_a, row, np.asarray(face, np.float32)))
-        fit = Fit.measured(faces, spots, sharpen=False, grain=False)
+        fit = fitted(faces, spots, sharpen=False, grain=False)
         assert fit.sharpened == 0 and fit.grain == 0
         added[share] = np.abs(fit(drawn(faces_a, 7, even)) - even)[skin_of(*crop_of(faces_a, 7))].mean()
     assert added[0.0] > 0.004
@@ -251,9 +251,9 @@ def test_detail_that_is_drawn_already_is_not_added(faces_a: FaceSet, surface: Su
 def test_edges_are_sharpened_as_far_as_they_lack(faces_a: FaceSet) -> None:
     picture, _ = crop_of(faces_a, 5)
     soft = np.asarray(cv2.GaussianBlur(picture, (0, 0), 2.0), np.float32)
-    as_sharp = Fit.measured([drawn(faces_a, 5)], None, sharpen=True, grain=False)
+    as_sharp = fitted([drawn(faces_a, 5)], None, sharpen=True, grain=False)
     assert as_sharp.sharpened == 0
-    lacking = Fit.measured([drawn(faces_a, 5, soft)], None, sharpen=True, grain=False)
+    lacking = fitted([drawn(faces_a, 5, soft)], None, sharpen=True, grain=False)
     assert 0.2 < lacking.sharpened <= 0.35
     assert lacking.pixel == 2 and "1 px where the clip has 2.0: sharpened by 0." in lacking.text()
     assert "a finer model" in lacking.text() and "a finer model" not in Fit().text()
@@ -270,7 +270,7 @@ def test_the_plates_grain_is_kept_and_its_moles_are_not(faces_a: FaceSet) -> Non
     plate[place[1], place[0]] = 0.0
     plate = plate.astype(np.float32)
     lacks = Drawn(face, plate, points, points, 64.0, 2.0)
-    fit = Fit.measured([lacks], None, sharpen=False, grain=True)
+    fit = fitted([lacks], None, sharpen=False, grain=True)
     assert fit.grain > 0.95
     grained = fit.grained(face, plate, points) - face
     skin = skin_of(plate, points)
@@ -280,7 +280,7 @@ def test_the_plates_grain_is_kept_and_its_moles_are_not(faces_a: FaceSet) -> Non
     mouth = points[[13, 14]].mean(0).round().astype(int)
     assert grained[mouth[1] - 3 : mouth[1] + 4, mouth[0] - 3 : mouth[0] + 4].std() > 0.01
     np.testing.assert_array_equal(Fit().grained(face, plate, points), face)
-    as_grainy = Fit.measured([replace(lacks, face=plate)], None, sharpen=False, grain=True)
+    as_grainy = fitted([replace(lacks, face=plate)], None, sharpen=False, grain=True)
     assert as_grainy.grain == pytest.approx(0)
 
 
@@ -292,7 +292,7 @@ def test_the_edge_of_a_shadow_draws_no_line(faces_a: FaceSet) -> None:
     plate[:, across:] *= 0.5
     face = np.full((128, 128, 3), 0.6, np.float32)
     lacks = Drawn(face, plate, points, points, 64.0, 2.0)
-    grained = Fit.measured([lacks], None, sharpen=False, grain=True).grained(face, plate, points) - face
+    grained = fitted([lacks], None, sharpen=False, grain=True).grained(face, plate, points) - face
     skin = skin_of(plate, points)
     columns = [grained[:, column][skin[:, column]].mean() for column in range(across - 4, across + 4)]
     assert np.abs(columns).max() < 0.004
@@ -336,7 +336,7 @@ def test_coarse_irises_get_the_colour_that_they_have_in_the_source(faces_a: Face
     middle = iris_mask(points, (128, 128), 0.5)[0] > 0.9
     assert middle.sum() > 4
     coarse = drawn(faces_a, 5, face, pixel=2 * iris_radius(points))
-    result = Fit.measured([coarse], None, sharpen=True, grain=False, iris=known)(replace(coarse, pixel=1e-3))
+    result = fitted([coarse], None, sharpen=True, grain=False, iris=known)(replace(coarse, pixel=1e-3))
     wanted = known * skin / ((known * skin) @ light)
     np.testing.assert_allclose(
         result[middle] / (result[middle] @ light)[:, None], wanted[None].repeat(middle.sum(), 0), atol=0.05
@@ -346,7 +346,7 @@ def test_coarse_irises_get_the_colour_that_they_have_in_the_source(faces_a: Face
     np.testing.assert_array_equal(result[far], face[far])
     for fine_enough in (replace(coarse, pixel=iris_radius(points) / 6), coarse):
         unknown = np.zeros(3, np.float32) if fine_enough is coarse else known
-        fit = Fit.measured([fine_enough], None, sharpen=True, grain=False, iris=unknown)
+        fit = fitted([fine_enough], None, sharpen=True, grain=False, iris=unknown)
         np.testing.assert_allclose(fit(replace(coarse, pixel=1e-3))[middle], face[middle], atol=0.01)
 
 
@@ -354,9 +354,9 @@ def test_a_face_too_small_to_tell_is_left_alone(faces_a: FaceSet) -> None:
     picture, points = crop_of(faces_a, 5)
     small, where = np.asarray(cv2.resize(picture, (8, 8)), np.float32), points / 16
     tiny = Drawn(small, small, where, where, 4.0, 0.1)
-    fit = Fit.measured([tiny], None, sharpen=True, grain=True)
+    fit = fitted([tiny], None, sharpen=True, grain=True)
     np.testing.assert_allclose(fit(tiny), small, atol=1e-6)
-    nothing = Fit.measured([], None, sharpen=True, grain=True)
+    nothing = fitted([], None, sharpen=True, grain=True)
     assert nothing.sharpened == nothing.grain == 0
 
 

@@ -15,9 +15,8 @@ from facedouble.learn import features
 from facedouble.media.reader import probe, read
 from facedouble.swap.drawn import Drawn
 from facedouble.swap.features import Features
-from facedouble.swap.fit import Fit
 from facedouble.swap.softness import blur_px, crisper
-from support import SMALL
+from support import SMALL, fitted
 
 Picture = NDArray[np.float32]
 Seen = list[tuple[Picture, Picture]]
@@ -100,7 +99,7 @@ def test_a_face_laid_into_a_soft_clip_is_as_soft(faces_b: FaceSet, others: Seen)
             Drawn(picture, soft(picture, spread) if spread else picture, points, points, square_px, 1.0)
             for picture, points in others
         ]
-        fit = Fit.measured(drawn, None, sharpen=True, grain=False, features=own)
+        fit = fitted(drawn, None, sharpen=True, grain=False, features=own)
         assert bool(fit.softened_px) == bool(spread) == ("as the clip is" in fit.text())
         assert found([(fit(one), one.points) for one in drawn], [(one.plate, one.points) for one in drawn]) < 0.3
-        assert not Fit.measured(drawn, None, sharpen=True, grain=False).softened_px  # nothing of B's camera is laid
+        assert not fitted(drawn, None, sharpen=True, grain=False).softened_px  # nothing of B's camera is laid

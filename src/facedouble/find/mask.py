@@ -107,6 +107,17 @@ def iris_mask(points: NDArray[Any], size: tuple[int, int], part: float) -> tuple
     return np.minimum(seen, 1), whole
 
 
+def white_mask(points: NDArray[Any], size: tuple[int, int], rim: float = 0.0) -> NDArray[np.float32]:
+    """(H, W) 0..1: the white of both eyes, without a `rim` of so many radii of the iris along lids and iris."""
+    import cv2
+
+    seen, rim_px = np.zeros(size[::-1], np.float32), round(rim * iris_radius(points) / 2)
+    for disc, opening in _irises(points, size, 1 + rim):
+        inside = cv2.erode(opening, np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8))
+        seen += np.minimum(inside, 255 - disc) / np.float32(255)
+    return np.minimum(seen, 1)
+
+
 def iris_radius(points: NDArray[Any]) -> float:
     """Of both irises together, in px."""
     return (_radius(points[RIGHT_IRIS]) + _radius(points[LEFT_IRIS])) / 2

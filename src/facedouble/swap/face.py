@@ -79,7 +79,8 @@ class Swapper:
         sharpen, grain = self.recipe.fit != "none", self.recipe.grain == "keep"
         if not sharpen and not grain:
             return self
-        drawn = (face for face, _, _ in (self.drawn(*one) for one in faces) if face is not None)
+        seen = ((face, alpha) for face, alpha, _ in (self.drawn(*one) for one in faces) if face is not None)
+        drawn = ((face, self._lit(face.face, face, alpha, np.ones_like(alpha))) for face, alpha in seen)
         iris = self.network.iris.cpu().numpy()
         own = Features.of(features) if sharpen and features is not None else None
         return replace(self, fit=Fit.measured(drawn, detail if sharpen else None, sharpen, grain, iris, own))
@@ -104,11 +105,7 @@ class Swapper:
         x0, y0, x1, y1 = box
         most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
         bare, face = self._bare(before or self.glimpse(pixels, points), box), self.fit(drawn)
-        if self.light is not None:
-            face = self.light(face, drawn, bare)
-        elif self.recipe.colour != "none":
-            skin = _soft(skin_mask(moved, alpha.shape[::-1], (alpha > 0.5).astype(np.uint8) * 255), moved, 0.02)
-            face = match_skin(face, plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
+        face = self._lit(face, drawn, alpha, bare)
         if self.fit.focus is not None:
             face = self.fit.focus(face, plate, moved, bare)
         face = self.fit.grained(face, plate, moved)
@@ -141,6 +138,19 @@ class Swapper:
         face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
         pixel = scale_of(to_region)
         return Drawn(face, plate, points, apply(to_region, points_b), square * pixel, pixel), alpha, box
+
+    def _lit(
+        self, face: NDArray[np.float32], drawn: Drawn, alpha: NDArray[np.float32], bare: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """`face` (h, w, 3), as `drawn` but for its detail, in the light of the plate, or in its colours; `alpha` and
+        `bare` (h, w): where it is laid, and where nothing stands before it."""
+        if self.light is not None:
+            return self.light(face, drawn, bare)
+        if self.recipe.colour == "none":
+            return face
+        points, within = drawn.points, (alpha > 0.5).astype(np.uint8) * 255
+        skin = _soft(skin_mask(points, alpha.shape[::-1], within), points, 0.02)
+        return match_skin(face, drawn.plate, skin * alpha, skin * alpha * bare, self.recipe.colour)
 
     def glimpse(self, pixels: NDArray[Any], points: NDArray[np.float32]) -> Glimpse | None:
         """What stands before the face with landmarks (478, 2), as this frame tells; None where it is to be covered."""

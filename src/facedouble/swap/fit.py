@@ -11,29 +11,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask, feature_mask, iris_mask, iris_radius, skin_mask
+from ..find.mask import face_mask, feature_mask, skin_mask
 from ..find.surface import Surface
-from ..footage import LUMINANCE
-from ..geometry import FACE_OVAL, LEFT_IRIS, RIGHT_IRIS
+from ..geometry import FACE_OVAL
 from ..learn.iris import UNKNOWN
 from ..learn.skin import SkinDetail
 from .detail import Detail, Looked
 from .drawn import Drawn
+from .eyes import Eyes, Look
 from .features import Features
 from .focus import Focus
 from .softness import blur_px, crisper
 
 _LEAST_PX = 50
-_IRIS_SOFT = 0.01
-"""of a face square, over which the colour of an iris fades"""
-_AN_IRIS_PX = (3, 6)
-"""its radius, in px of the network: of so few the colour is that of the lids as well, of so many it is its own"""
 _GRAIN_PX, _OUTLIER = 1.5, 3.0
 _EDGE_PX, _AN_EDGE = 1.5, (0.15, 0.3)
 """px around, and what part of these stands out where there is hardly an edge and where there is one"""
@@ -61,39 +57,34 @@ class Fit:
     """px of the clip that one px of the network's picture covers"""
     focus: Focus | None = None
     """how soft the plate mostly is, by which frames that are softer are told"""
-    iris: tuple[float, float, float] | None = None
-    """the colour of B's irises here, RGB of luminance 1"""
-    iris_lacks: float = 0.0
-    """how much of it the drawn ones lack, of 1"""
+    eyes: Eyes = field(default_factory=Eyes)
+    """the colours of B's eyes here"""
     softened_px: float = 0.0
     """spread of the blur that makes the source's finer camera as soft as the clip's"""
 
     @classmethod
     def measured(
         cls,
-        drawn: Iterable[Drawn],
+        drawn: Iterable[tuple[Drawn, NDArray[np.float32]]],
         detail: SkinDetail | None,
         sharpen: bool,
         grain: bool,
         iris: NDArray[np.float32] = UNKNOWN,
         features: Features | None = None,
     ) -> Self:
-        """From some of the clip's faces, as the network draws them by itself; `detail` and `features` are B's, if they
-        are to be added, and `iris` as in learn.iris."""
+        """From some of the clip's faces, as the network draws them by itself, each with what it looks like in the light
+        of the plate (h, w, 3); `detail` and `features` are B's, if they are to be added, `iris` is as in learn.iris."""
         surface = Surface() if detail is not None else None
         looked: list[Looked] = []
         edges: list[float] = []
         smooth: list[float] = []
         pixels: list[float] = []
         plates = []
-        skins: list[NDArray[np.float32]] = []
-        radii: list[float] = []
+        eyes: list[Look] = []
         crisp: list[NDArray[np.float64]] = []
-        for one in drawn:
+        for one, lit in drawn:
             if sharpen:
-                if (inside := _skin(one.face, one.points_b)).any():
-                    skins.append(np.median(one.face[inside], axis=0))
-                radii.append(iris_radius(one.points_b) / one.pixel)
+                eyes.append(Look.at(one, lit))
                 plates.append((one.plate, one.points))
             pixels.append(one.pixel)
             lack = _lack_of_edges(one) if sharpen and features is None else 0.0
@@ -106,9 +97,6 @@ class Fit:
             if surface is not None:
                 looked.append(Looked.of(one, surface))
         own = None if detail is None or surface is None else Detail.of(detail, looked, surface)
-        few, enough = _AN_IRIS_PX
-        lacks = float(np.clip((enough - _middle(radii)) / (enough - few), 0, 1))
-        colour = _iris_on(skins, iris) if lacks else None
         focus = Focus.measured(plates)
         return cls(
             sharpened=_middle(edges),
@@ -117,8 +105,7 @@ class Fit:
             grain=_middle(smooth),
             pixel=_middle(pixels),
             focus=focus,
-            iris=colour,
-            iris_lacks=lacks,
+            eyes=Eyes.of(eyes, iris),
             softened_px=blur_px(crisp),
         )
 
@@ -127,7 +114,7 @@ class Fit:
         done = [f"sharpened by {self.sharpened:.2f}"] if self.sharpened else []
         done += ["given skin detail"] if self.detail else []
         done += ["given the source's own fine eyes, brows, nose and lips"] if self.features else []
-        done += ["given the colour of the source's irises"] if self.iris else []
+        done += ["given the colour of the source's irises"] if self.eyes.iris is not None else []
         done += [f"softened by {self.softened_px:.1f} px, as the clip is"] if self.softened_px else []
         done += [f"given {self.grain:.0%} of the plate's grain"] if self.grain else []
         text = f"the model draws 1 px where the clip has {self.pixel:.1f}"
@@ -142,7 +129,7 @@ class Fit:
         no crisper than the clip."""
         import cv2
 
-        face = self._coloured(_sharpened(drawn, self.sharpened), drawn)
+        face = self.eyes(_sharpened(drawn, self.sharpened), drawn)
         if self.features is not None:
             face = self.features(face, drawn.points_b, drawn.square_px)
         if self.detail is not None:
@@ -150,25 +137,6 @@ class Fit:
         if self.softened_px:
             face = np.asarray(cv2.GaussianBlur(face, (0, 0), self.softened_px), np.float32)
         return np.asarray(np.clip(face, 0, 1), np.float32)
-
-    def _coloured(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
-        """With irises as light as they are, but of B's colour."""
-        import cv2
-
-        if self.iris is None:
-            return face
-        soft, eyes = _IRIS_SOFT * drawn.square_px, drawn.points_b[[*RIGHT_IRIS, *LEFT_IRIS]]
-        x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
-        x1, y1 = np.maximum(np.ceil(eyes.max(0) + 3 * soft), 0).astype(int).tolist()
-        around = (slice(y0, y1), slice(x0, x1))
-        part = face[around]
-        if not part.size:
-            return face
-        seen, _ = iris_mask(drawn.points_b - (x0, y0), (part.shape[1], part.shape[0]), 1.0)
-        there = self.iris_lacks * cv2.GaussianBlur(seen, (0, 0), soft)[..., None]
-        light, result = part @ np.array(LUMINANCE, np.float32), face.copy()
-        result[around] += there * (light[..., None] * np.array(self.iris, np.float32) - part)
-        return result
 
     def grained(
         self, face: NDArray[np.float32], plate: NDArray[np.float32], points: NDArray[Any]
@@ -201,15 +169,6 @@ class Fit:
             cv2.copyTo(np.roll(noise, shift, 0), there.astype(np.uint8), grain)
             known = known | there
         return np.asarray(np.clip(face + self.grain * grain, 0, 1), np.float32)
-
-
-def _iris_on(skins: list[NDArray[np.float32]], known: NDArray[np.float32]) -> tuple[float, float, float] | None:
-    """The colour, not the light, of B's irises on faces with these `skins` (3,); `known` as in learn.iris."""
-    if not skins or not known.any():
-        return None
-    colour = known * np.median(skins, axis=0)
-    red, green, blue = (colour / max(float(colour @ LUMINANCE), 1e-3)).tolist()
-    return red, green, blue
 
 
 def _middle(values: list[float]) -> float:

@@ -1,0 +1,129 @@
+"""The colours of the new face's eyes, which a network of few px mixes with the red of the lids.
+
+An iris gets the colour that it has against the skin in B's faces (learn.iris). The white gets the one that A's has in
+this clip: white is white on everybody, and what colour it has is the light's, but B's comes from B's light, and along
+with B's skin it was brought to the colour of A's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..find.mask import face_mask, iris_mask, iris_radius, skin_mask, white_mask
+from ..footage import LUMINANCE
+from ..geometry import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from ..learn.iris import UNKNOWN
+from .drawn import Drawn
+
+_SOFT = 0.01
+"""of a face square, over which the colours fade"""
+_AN_IRIS_PX = (3, 6)
+"""its radius, in px of the network: of so few the colour is that of the lids as well, of so many it is its own"""
+_RIM = 0.2
+"""of an iris's radius, along it and the lids, where the white mixes with both"""
+_LEAST_PX = 20
+"""of white, by which its colour is told"""
+_BRIGHT = 0.6
+"""of these, that may lie in the shade of lashes"""
+_FEW = 3
+"""frames that show them, of which no middle is to be trusted"""
+_MOST = 0.35
+"""natural logarithm of how far the white's colours are brought apart"""
+_LUMINANCE = np.array(LUMINANCE, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one face tells of its eyes' colours."""
+
+    skin: NDArray[np.float32] | None
+    """(3,) the drawn face's, RGB"""
+    radius: float
+    """of its irises together, in px of the network"""
+    whites: NDArray[np.float32] | None
+    """(3,) of luminance 1: the colour of the plate's white over that of the drawn face"""
+
+    @classmethod
+    def at(cls, drawn: Drawn, lit: NDArray[np.float32]) -> Self:
+        """`lit` (h, w, 3) is the drawn face in the light of the plate."""
+        size = (lit.shape[1], lit.shape[0])
+        skin = skin_mask(drawn.points_b, size, face_mask(drawn.points_b, size)) > 127
+        own, wanted = _white(lit, drawn.points_b), _white(drawn.plate, drawn.points)
+        return cls(
+            np.asarray(np.median(drawn.face[skin], axis=0), np.float32) if skin.any() else None,
+            iris_radius(drawn.points_b) / drawn.pixel,
+            None if own is None or wanted is None else wanted / own,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Eyes:
+    """Their colours in a clip. Threads may share it."""
+
+    iris: NDArray[np.float32] | None = None
+    """(3,) B's here, RGB of luminance 1"""
+    iris_lacks: float = 0.0
+    """how much of it the drawn ones lack, of 1"""
+    whites: NDArray[np.float32] | None = None
+    """(3,) what the drawn white is to be multiplied by"""
+
+    @classmethod
+    def of(cls, looks: Sequence[Look], iris: NDArray[np.float32] = UNKNOWN) -> Self:
+        """From looks at some of the clip's faces; `iris` as in learn.iris."""
+        skins = [look.skin for look in looks if look.skin is not None]
+        if not skins:
+            return cls()
+        few, enough = _AN_IRIS_PX
+        lacks = float(np.clip((enough - np.median([look.radius for look in looks])) / (enough - few), 0, 1))
+        known = bool(lacks and iris.any())
+        whites = [look.whites for look in looks if look.whites is not None]
+        return cls(
+            iris=_coloured(iris * np.median(skins, axis=0)) if known else None,
+            iris_lacks=lacks if known else 0.0,
+            whites=np.clip(np.median(whites, axis=0), np.exp(-_MOST), np.exp(_MOST)) if len(whites) > _FEW else None,
+        )
+
+    def __call__(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+        """`face` (h, w, 3), as `drawn`, with eyes as light as they are, but of these colours."""
+        import cv2
+
+        if self.iris is None and self.whites is None:
+            return face
+        soft, eyes = _SOFT * drawn.square_px, drawn.points_b[[*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]]
+        x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
+        x1, y1 = np.maximum(np.ceil(eyes.max(0) + 3 * soft), 0).astype(int).tolist()
+        around = (slice(y0, y1), slice(x0, x1))
+        part = face[around]
+        if not part.size:
+            return face
+        points, size, result = drawn.points_b - (x0, y0), part.shape[1::-1], face.copy()
+        light = (part @ _LUMINANCE)[..., None]
+        if self.whites is not None:
+            there = cv2.GaussianBlur(white_mask(points, size), (0, 0), soft)[..., None]
+            white = part * self.whites
+            white *= light / np.maximum((white @ _LUMINANCE)[..., None], 1e-6)
+            result[around] += there * (white - part)
+        if self.iris is not None:
+            there = self.iris_lacks * cv2.GaussianBlur(iris_mask(points, size, 1.0)[0], (0, 0), soft)[..., None]
+            result[around] += there * (light * self.iris - result[around])
+        return result
+
+
+def _coloured(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """(3,) of luminance 1."""
+    return np.asarray(rgb / max(float(rgb @ _LUMINANCE), 1e-3), np.float32)
+
+
+def _white(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.float32] | None:
+    """(3,) of luminance 1: the colour of the brighter part of the white of both eyes in a picture (h, w, 3) with
+    landmarks (478, 2); None where too little is seen."""
+    white = picture[white_mask(points, (picture.shape[1], picture.shape[0]), _RIM) > 0.5]
+    if len(white) < _LEAST_PX:
+        return None
+    light = white @ _LUMINANCE
+    return _coloured(white[light >= np.quantile(light, _BRIGHT)].mean(0))

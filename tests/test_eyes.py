@@ -1,0 +1,86 @@
+"""The white of the new face's eyes has the colour of the clip's: painted eyes, known colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facedouble.curate.faceset import FaceSet
+from facedouble.find.mask import hull_mask, iris_mask, white_mask
+from facedouble.footage import LUMINANCE
+from facedouble.geometry import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from facedouble.swap.drawn import Drawn
+from facedouble.swap.fit import Fit
+from support import crop_of, fitted
+
+Picture = NDArray[np.float32]
+SKIN, PINK, BLUISH = (0.8, 0.6, 0.5), (0.7, 0.5, 0.5), (0.66, 0.68, 0.72)
+ROWS = (2, 9, 16, 23, 30, 37)
+LIGHT = np.array(LUMINANCE, np.float32)
+
+
+def eyes(faces: FaceSet, row: int, white: tuple[float, ...]) -> tuple[Picture, Picture]:
+    """(256, 256, 3): a face of one colour with its landmarks, eyes wide open, white and dark irises."""
+    _, points = crop_of(faces, row)
+    points = (2 * points + 0.5).astype(np.float32)
+    for lids, iris in ((RIGHT_EYE, RIGHT_IRIS), (LEFT_EYE, LEFT_IRIS)):
+        middle = points[lids].mean(0)
+        turn = 2 * np.pi * np.arange(len(lids)) / len(lids)
+        points[lids] = middle + np.column_stack([-14 * np.cos(turn), 8 * np.sin(turn)])
+        points[iris] += middle - points[iris].mean(0)
+    picture = np.full((256, 256, 3), SKIN, np.float32)
+    for lids in (RIGHT_EYE, LEFT_EYE):
+        picture[hull_mask(points[lids], (256, 256)) > 127] = white
+    dark = iris_mask(points, (256, 256), 1.0)[0][..., None]
+    return np.asarray(picture * (1 - dark) + 0.1 * dark, np.float32), points
+
+
+def seen(faces: FaceSet, row: int, plate: tuple[float, ...] = BLUISH) -> Drawn:
+    (face, points), (behind, _) = eyes(faces, row, PINK), eyes(faces, row, plate)
+    return Drawn(face, behind, points, points, 128.0, 1.0)
+
+
+def colour(picture: Picture, drawn: Drawn) -> Picture:
+    """(3,) of luminance 1."""
+    white = picture[white_mask(drawn.points_b, (256, 256), 0.3) > 0.9].mean(0)
+    return np.asarray(white / (white @ LIGHT), np.float32)
+
+
+@pytest.mark.parametrize("lamp", [(1.0, 1.0, 1.0), (1.2, 1.0, 0.8)])
+def test_the_white_is_as_white_as_the_clips(faces_a: FaceSet, lamp: tuple[float, ...]) -> None:
+    """After the light of the scene, which is laid on the face later, and may have another colour."""
+    faces = [seen(faces_a, row) for row in ROWS]
+    light = np.array(lamp, np.float32)
+    fit = Fit.measured([(one, one.face * light) for one in faces], None, True, False)
+    for one in faces:
+        result, wanted = fit.eyes(one.face, one), colour(one.plate, one)
+        before = np.abs(colour(one.face * light, one) - wanted).max()
+        assert before > 0.1 and np.abs(colour(result * light, one) - wanted).max() < 0.25 * before
+        np.testing.assert_allclose(result @ LIGHT, one.face @ LIGHT, atol=1e-3)  # as light as it was
+        away = cv2.dilate(white_mask(one.points_b, (256, 256)), np.ones((15, 15))) == 0
+        np.testing.assert_array_equal(result[away], one.face[away])
+
+
+def test_what_does_not_show_is_not_guessed(faces_a: FaceSet) -> None:
+    few = fitted([seen(faces_a, row) for row in ROWS[:2]], None, sharpen=True, grain=False)
+    assert few.eyes.whites is None
+    shut = []
+    for row in ROWS:
+        one = seen(faces_a, row)
+        points = one.points.copy()
+        for lids in (RIGHT_EYE, LEFT_EYE):
+            points[lids, 1] = points[lids, 1].mean()
+        shut.append(replace(one, points=points, points_b=points))
+    assert fitted(shut, None, sharpen=True, grain=False).eyes.whites is None
+    alike = fitted([seen(faces_a, row, PINK) for row in ROWS], None, sharpen=True, grain=False)
+    np.testing.assert_allclose(alike.eyes.whites, 1, atol=0.01)
+
+
+def test_one_who_wears_a_strange_colour_is_not_followed_far(faces_a: FaceSet) -> None:
+    """Coloured lenses as large as the eye, or landmarks beside it."""
+    fit = fitted([seen(faces_a, row, (0.1, 0.9, 0.1)) for row in ROWS], None, sharpen=True, grain=False)
+    assert fit.eyes.whites is not None and fit.eyes.whites.max() < 1.5 and fit.eyes.whites.min() > 0.65
