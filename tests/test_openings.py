@@ -64,13 +64,15 @@ def test_a_tooth_comes_to_where_the_drawn_mouth_has_it() -> None:
 
 
 def test_a_mouth_that_is_shut_is_as_it_was_drawn_and_opens_gradually() -> None:
-    shut = drawn(0.02)
+    shut = drawn(0.01)
     assert with_mouth(shut.face, shut) is shut.face
     middles = [
-        float(with_mouth(one.face, one)[210, 150, 0]) for one in (drawn(g) for g in np.arange(0.03, 0.12, 0.005))
+        float(with_mouth(one.face, one)[210, 150, 0]) for one in (drawn(g) for g in np.arange(0.012, 0.07, 0.002))
     ]
     assert middles[0] < 0.1 and middles[-1] == pytest.approx(SKIN, abs=0.02)
     assert np.diff(middles).max() < 0.1 and np.diff(middles).min() > -1e-3
+    smile = drawn(0.04)  # parts lips no more, and shows all teeth
+    assert with_mouth(smile.face, smile)[210, 150] == pytest.approx(SKIN, abs=0.05)
 
 
 def test_a_highlight_is_the_plates_and_the_colour_is_the_drawn_ones() -> None:

@@ -21,7 +21,7 @@ from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from .drawn import Drawn
 
 # Parts of a face square.
-_SHUT, _OPEN = 0.03, 0.08
+_SHUT, _OPEN = 0.012, 0.035
 """the gap between the lips, from which nothing and from which all of the plate's mouth is seen"""
 _SOFT = 0.012
 """over which an opening's edge fades"""
