@@ -196,6 +196,17 @@ def test_a_mole_is_read_and_noise_is_not(faces_b: FaceSet, tmp_path: Path) -> No
     assert found.ratio[elsewhere].std() < 0.5 * alone[elsewhere].std()
 
 
+def test_what_is_hardly_seen_is_not_believed() -> None:
+    """The edge of hair beside a cheek, that few faces show, and from aside, is not laid as B's skin."""
+    flats = [np.full((FLAT_PX, FLAT_PX, 3), -0.3, np.float32)] * 4
+    weights = [np.ones((FLAT_PX, FLAT_PX), np.float32) for _ in flats]
+    for weight in weights:
+        weight[:, :64] = 0.02
+    found = skin._together(flats, weights)
+    assert np.abs(found[:, :48]).max() < 0.1
+    np.testing.assert_allclose(found[:, 96:-32], -0.3, atol=0.01)
+
+
 def test_detail_is_kept_with_a_model(tmp_path: Path) -> None:
     ratio = np.zeros((FLAT_PX, FLAT_PX, 3), np.float32)
     ratio[100, 100] = -0.25

@@ -38,6 +38,8 @@ _RIM = 0.04
 """of the face's width, next to which hair, ears and background begin"""
 _SKIN_WITHIN = 20.0
 """CIELAB units from the middle of the face's skin"""
+_ENOUGH = 0.1
+"""of the weight that most of the skin has: a place seen less, by few faces and from aside, may be the edge of hair"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,7 @@ def _mean(flats: list[NDArray[Any]], weights: list[NDArray[Any]]) -> tuple[NDArr
     for flat, weight in zip(flats, weights, strict=True):
         total += flat * weight[..., None]
     weight = np.sum(weights, axis=0)
-    enough = 0.02 * float(np.percentile(weight[weight > 0], 90)) if (weight > 0).any() else 1.0
+    enough = _ENOUGH * float(np.percentile(weight[weight > 0], 90)) if (weight > 0).any() else 1.0
     return total / np.maximum(weight, 1e-9)[..., None], np.clip(weight / enough, 0, 1).astype(np.float32)
 
 
