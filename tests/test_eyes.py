@@ -18,7 +18,7 @@ from facedouble.swap.fit import Fit
 from support import crop_of, fitted
 
 Picture = NDArray[np.float32]
-SKIN, PINK, BLUISH = (0.8, 0.6, 0.5), (0.7, 0.5, 0.5), (0.66, 0.68, 0.72)
+SKIN, PINK, BLUISH = (0.8, 0.6, 0.5), (0.85, 0.6, 0.6), (0.66, 0.68, 0.72)
 ROWS = (2, 9, 16, 23, 30, 37)
 LIGHT = np.array(LUMINANCE, np.float32)
 
@@ -76,6 +76,8 @@ def test_what_does_not_show_is_not_guessed(faces_a: FaceSet) -> None:
             points[lids, 1] = points[lids, 1].mean()
         shut.append(replace(one, points=points, points_b=points))
     assert fitted(shut, None, sharpen=True, grain=False).eyes.whites is None
+    shade = (0.4, 0.25, 0.2)  # under heavy lids, as brown as these
+    assert fitted([seen(faces_a, row, shade) for row in ROWS], None, sharpen=True, grain=False).eyes.whites is None
     alike = fitted([seen(faces_a, row, PINK) for row in ROWS], None, sharpen=True, grain=False)
     np.testing.assert_allclose(alike.eyes.whites, 1, atol=0.01)
 

@@ -30,6 +30,8 @@ _LEAST_PX = 20
 """of white, by which its colour is told"""
 _BRIGHT = 0.6
 """of these, that may lie in the shade of lashes"""
+_AS_LIGHT = 0.9
+"""as A's skin: a darker white lies in the shade of lids and lashes, and has their colour"""
 _FEW = 3
 """frames that show them, of which no middle is to be trusted"""
 _MOST = 0.35
@@ -51,14 +53,16 @@ class Look:
     @classmethod
     def at(cls, drawn: Drawn, lit: NDArray[np.float32]) -> Self:
         """`lit` (h, w, 3) is the drawn face in the light of the plate."""
-        size = (lit.shape[1], lit.shape[0])
-        skin = skin_mask(drawn.points_b, size, face_mask(drawn.points_b, size)) > 127
-        own, wanted = _white(lit, drawn.points_b), _white(drawn.plate, drawn.points)
-        return cls(
-            np.asarray(np.median(drawn.face[skin], axis=0), np.float32) if skin.any() else None,
-            iris_radius(drawn.points_b) / drawn.pixel,
-            None if own is None or wanted is None else wanted / own,
-        )
+        skin, theirs = _skin(drawn.face, drawn.points_b), _skin(drawn.plate, drawn.points)
+        own, wanted, whites = _white(lit, drawn.points_b), _white(drawn.plate, drawn.points), None
+        if (
+            own is not None
+            and wanted is not None
+            and theirs is not None
+            and _light(wanted) > _AS_LIGHT * _light(theirs)
+        ):
+            whites = np.asarray(_coloured(wanted) / _coloured(own), np.float32)
+        return cls(skin, iris_radius(drawn.points_b) / drawn.pixel, whites)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +118,27 @@ class Eyes:
         return result
 
 
+def _light(rgb: NDArray[Any]) -> float:
+    return float(rgb @ _LUMINANCE)
+
+
 def _coloured(rgb: NDArray[Any]) -> NDArray[np.float32]:
     """(3,) of luminance 1."""
-    return np.asarray(rgb / max(float(rgb @ _LUMINANCE), 1e-3), np.float32)
+    return np.asarray(rgb / max(_light(rgb), 1e-3), np.float32)
+
+
+def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.float32] | None:
+    """(3,) the middle colour of skin in a picture (h, w, 3) with landmarks (478, 2); None where none is seen."""
+    size = (picture.shape[1], picture.shape[0])
+    inside = skin_mask(points, size, face_mask(points, size)) > 127
+    return np.asarray(np.median(picture[inside], axis=0), np.float32) if inside.any() else None
 
 
 def _white(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.float32] | None:
-    """(3,) of luminance 1: the colour of the brighter part of the white of both eyes in a picture (h, w, 3) with
-    landmarks (478, 2); None where too little is seen."""
+    """(3,) the brighter part of the white of both eyes in a picture (h, w, 3) with landmarks (478, 2); None where too
+    little is seen."""
     white = picture[white_mask(points, (picture.shape[1], picture.shape[0]), _RIM) > 0.5]
     if len(white) < _LEAST_PX:
         return None
     light = white @ _LUMINANCE
-    return _coloured(white[light >= np.quantile(light, _BRIGHT)].mean(0))
+    return np.asarray(white[light >= np.quantile(light, _BRIGHT)].mean(0), np.float32)
