@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from facedouble import stages
 from facedouble.curate.faceset import FaceSet
@@ -20,6 +21,7 @@ from facedouble.find.mask import face_mask
 from facedouble.geometry import FACE_OVAL
 from facedouble.learn import occluders, occlusion
 from facedouble.media.reader import probe, read
+from facedouble.project import is_made, save_tensors
 from facedouble.recipes import ConvertRecipe, ExtractRecipe, Until
 from support import CPU, SMALL, SUITE, Picture, consent_of, pictures, run, write_clip
 
@@ -120,6 +122,11 @@ def test_training_learns_it_once(faces_a: FaceSet, faces_b: FaceSet, tmp_path: P
         if steps == 1:
             first = kept
     assert kept == first
+    file = tmp_path / "m" / "occlusion.safetensors"
+    save_tensors(file, load_file(file))  # as it was taught before
+    before = file.read_bytes()
+    run(stages.train({"a": faces_a, "b": faces_b}, tmp_path / "m", recipe, Until(steps=2), CPU, lambda: False))
+    assert file.read_bytes() != before and is_made(file, occlusion.WAY)
 
 
 def test_a_broken_file_is_said_to_be_broken(tmp_path: Path) -> None:

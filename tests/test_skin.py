@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from facedouble import stages
@@ -28,6 +29,7 @@ from facedouble.learn import skin
 from facedouble.learn.iris import to_skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
 from facedouble.media.reader import frame_at, probe, read
+from facedouble.project import save_tensors
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
 from facedouble.stages.conversion import smaller
@@ -381,6 +383,13 @@ def test_training_reads_the_detail_once(faces_a: FaceSet, faces_b: FaceSet, tmp_
     (model / "skin.safetensors").unlink()  # as with a model of before
     run(stages.train(sets, model, recipe, Until(steps=3), CPU, lambda: False))
     assert SkinDetail.load(model) is not None
+    save_tensors(model / "skin.safetensors", {"ratio": torch.zeros(FLAT_PX, FLAT_PX, 3)})  # as it was read before
+    run(stages.train(sets, model, recipe, Until(steps=3), CPU, lambda: False))
+    again = SkinDetail.load(model)
+    assert again is not None and again.ratio.any()
+    (model / "skin.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(ModelError, match=r"skin\.safetensors: broken.*Delete it and train on"):
+        run(stages.train(sets, model, recipe, Until(steps=3), CPU, lambda: False))
 
 
 def test_a_swap_comes_out_finer(short_a: Path, faces_a: FaceSet, faces_b: FaceSet, model: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+_WAY = "facedouble.way"
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
@@ -152,14 +153,26 @@ def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
         Image.fromarray(pixels).save(temporary, format="png")
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file; not atomic by itself. Raises OSError, as other writing does."""
+def save_tensors(path: Path, tensors: dict[str, Tensor], way: int = 0) -> None:
+    """Write a safetensors file; not atomic by itself. `way` is the version of how they were made, see `is_made`. Raises
+    OSError, as other writing does."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
-        save_file(tensors, path)
+        save_file(tensors, path, {_WAY: str(way)} if way else None)
     except SafetensorError as error:
         if number := re.search(r"\(os error (\d+)\)", str(error)):  # it tells the system's errors in words only
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
         raise
+
+
+def is_made(path: Path, way: int) -> bool:
+    """Whether `path`, a part of a model that training makes once, is there, and was made as it is made now: `way` is
+    raised where what is read would be other than before. Raises ModelError for a file that is broken."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        return False
+    with part_errors(path), safe_open(path, "numpy") as file:
+        return (file.metadata() or {}).get(_WAY) == str(way)

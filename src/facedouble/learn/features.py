@@ -37,6 +37,8 @@ PARTS = (
     np.concatenate([LIPS, INNER_LIPS]),
 )
 """landmarks of each; each is looked for by itself: who raises a brow while speaking may never have done both at once"""
+FILE, WAY = "features.safetensors", 1
+"""of a model, and the version of how it is read (project.is_made)"""
 EVEN, STEPS = 128, 100
 """the value that says "as light as around", and how many there are to a natural logarithm"""
 _DARK = 0.03
@@ -59,17 +61,17 @@ class FeatureDetail:
     """in face squares: the spread of the blur that they are finer than"""
 
     def save(self, model: Path) -> None:
-        with atomic_file(model / "features.safetensors") as temporary:
+        with atomic_file(model / FILE) as temporary:
             scale = np.array([self.square_px, self.coarse])
             tensors = {"light": self.light, "points": self.points, "scale": scale}
-            save_tensors(temporary, {name: torch.from_numpy(value) for name, value in tensors.items()})
+            save_tensors(temporary, {name: torch.from_numpy(value) for name, value in tensors.items()}, WAY)
 
     @classmethod
     def load(cls, model: Path) -> Self | None:
         """None where the model has none. Raises ModelError for a file that is broken or another program's."""
         from safetensors.numpy import load_file
 
-        file = model / "features.safetensors"
+        file = model / FILE
         if not file.is_file():
             return None
         with part_errors(file):

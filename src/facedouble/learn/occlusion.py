@@ -34,6 +34,8 @@ from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 from . import data, occluders
 
+FILE, WAY = "occlusion.safetensors", 1
+"""of a model, and the version of how it is taught (project.is_made)"""
 SIZE_PX, COVERAGE = 128, 1.7
 _WIDTHS = (16, 32, 64, 96, 128)
 _SLOPE = 0.1
@@ -276,7 +278,7 @@ def _skins(side: data.Canvases, rng: np.random.Generator, count: int = 32) -> ND
 
 def bundled() -> Occlusion:
     """The network as it comes with the package."""
-    return _read(Path(__file__).parent / "occlusion.safetensors")
+    return _read(Path(__file__).parent / FILE)
 
 
 def load(model: Path) -> Occlusion | None:
@@ -284,13 +286,14 @@ def load(model: Path) -> Occlusion | None:
 
     Raises ModelError for a file that is broken or another program's.
     """
-    path = model / "occlusion.safetensors"
+    path = model / FILE
     return _read(path) if path.is_file() else None
 
 
 def save(network: Occlusion, model: Path) -> None:
-    with atomic_file(model / "occlusion.safetensors") as temporary:
-        save_tensors(temporary, {name: weight.contiguous().half() for name, weight in network.state_dict().items()})
+    with atomic_file(model / FILE) as temporary:
+        halves = {name: weight.contiguous().half() for name, weight in network.state_dict().items()}
+        save_tensors(temporary, halves, WAY)
 
 
 def _read(path: Path) -> Occlusion:

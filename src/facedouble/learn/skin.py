@@ -26,6 +26,8 @@ from ..find.surface import FLAT_PX, Surface
 from ..footage import spread
 from ..project import atomic_file, part_errors, save_tensors
 
+FILE, WAY = "skin.safetensors", 1
+"""of a model, and the version of how it is read (project.is_made)"""
 COARSEST = 0.024
 """of a face square: the spread of the blur that detail is told from. A network's picture of 96 px has two px in it"""
 _ROUNDS = 2
@@ -48,15 +50,15 @@ class SkinDetail:
     """(512, 512, 3) on the flat skin: natural logarithm of the light at a point over that around it; 0 where unknown"""
 
     def save(self, model: Path) -> None:
-        with atomic_file(model / "skin.safetensors") as temporary:
-            save_tensors(temporary, {"ratio": torch.from_numpy(self.ratio.astype(np.float16))})
+        with atomic_file(model / FILE) as temporary:
+            save_tensors(temporary, {"ratio": torch.from_numpy(self.ratio.astype(np.float16))}, WAY)
 
     @classmethod
     def load(cls, model: Path) -> Self | None:
         """None where the model has none. Raises ModelError for a file that is broken or another program's."""
         from safetensors.numpy import load_file
 
-        file = model / "skin.safetensors"
+        file = model / FILE
         if not file.is_file():
             return None
         with part_errors(file):

@@ -27,6 +27,8 @@ from ..recipes import TrainRecipe
 from . import data
 from .model import SIDES
 
+FILE, WAY = "usual.safetensors", 1
+"""of a model, and the version of how it is read (project.is_made)"""
 SIDE_PX = 128
 """of the flat skin, enough for shadows"""
 _LOOKED_PX = 128
@@ -60,16 +62,17 @@ class UsualFaces:
     A's usually are: less than 0 where it shines, if a harder lamp stood before B"""
 
     def save(self, model: Path) -> None:
-        with atomic_file(model / "usual.safetensors") as temporary:
+        with atomic_file(model / FILE) as temporary:
             parts = {"ratio": self.ratio, "skin": self.skin, "contrast": self.contrast}
-            save_tensors(temporary, {name: torch.from_numpy(part.astype(np.float16)) for name, part in parts.items()})
+            halves = {name: torch.from_numpy(part.astype(np.float16)) for name, part in parts.items()}
+            save_tensors(temporary, halves, WAY)
 
     @classmethod
     def load(cls, model: Path) -> Self | None:
         """None where the model has none. Raises ModelError for a file that is broken or another program's."""
         from safetensors.numpy import load_file
 
-        file = model / "usual.safetensors"
+        file = model / FILE
         if not file.is_file():
             return None
         with part_errors(file):

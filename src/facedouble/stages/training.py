@@ -27,8 +27,7 @@ from ..learn.skin import SkinDetail
 from ..learn.together import ALONE, Together
 from ..learn.train import assist as assist_network
 from ..learn.train import train as train_network
-from ..learn.usual import UsualFaces
-from ..project import output_errors
+from ..project import is_made, output_errors
 from ..provenance import consent
 from ..recipes import TrainRecipe, Until
 from .matching import advise
@@ -100,11 +99,11 @@ def train(
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
-    if recipe.skin_faces and SkinDetail.load(model) is None:
+    if recipe.skin_faces and not is_made(model / skin.FILE, skin.WAY):
         yield from _read_off(model, skin.read(sets["b"], recipe.skin_faces), stop)
-    if recipe.feature_faces and FeatureDetail.load(model) is None:
+    if recipe.feature_faces and not is_made(model / features.FILE, features.WAY):
         yield from _read_off(model, features.read(sets["b"], recipe, device.threads), stop)
-    if recipe.usual_faces and UsualFaces.load(model) is None:
+    if recipe.usual_faces and not is_made(model / usual.FILE, usual.WAY):
         usual_faces = usual.read(sets, recipe)
         with output_errors(model):
             usual_faces.save(model)
@@ -211,7 +210,7 @@ def _learn_occlusion(
     model: Path, sets: dict[str, FaceSet], recipe: TrainRecipe, device: Device, stop: Callable[[], bool]
 ) -> Iterator[Event]:
     """Once for a model: what a hand or hair before these two faces looks like."""
-    if not recipe.occlusion_steps or occlusion.load(model) is not None:
+    if not recipe.occlusion_steps or is_made(model / occlusion.FILE, occlusion.WAY):
         return
     network = occlusion.bundled().to(device.name)
     faces = [occlusion.canvases(sets[side]) for side in SIDES]
