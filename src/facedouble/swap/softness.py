@@ -40,10 +40,13 @@ def crisper(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float64] | No
     if width < _LEAST_WIDTH_PX:
         return None
     coarse_px = max(_COARSE * width, _COARSE_PX, _DRAWN * drawn.pixel)
-    soft = (cv2.GaussianBlur(face, (0, 0), spread) for spread in _TRIED_PX[1:])
-    own = [_edges(np.asarray(picture, np.float32), drawn.points_b, coarse_px) for picture in (face, *soft)]
-    found = np.array(own) - _edges(drawn.plate, drawn.points, coarse_px)
-    return found if np.isfinite(found).all() else None
+    own, wanted = _seen(face, drawn.points_b, coarse_px), _seen(drawn.plate, drawn.points, coarse_px)
+    if own is None or wanted is None:
+        return None
+    part, area = own
+    soft = (np.asarray(cv2.GaussianBlur(part, (0, 0), spread), np.float32) for spread in _TRIED_PX[1:])
+    after = [_edges(picture, area, coarse_px) for picture in (part, *soft)]
+    return np.array(after) - _edges(*wanted, coarse_px)
 
 
 def blur_px(looked: Sequence[NDArray[np.float64]]) -> float:
@@ -56,11 +59,20 @@ def blur_px(looked: Sequence[NDArray[np.float64]]) -> float:
     return float(np.sqrt(np.interp(0, -left, np.square(_TRIED_PX))))
 
 
-def _edges(picture: NDArray[np.float32], points: NDArray[Any], coarse_px: float) -> float:
-    """Logarithm of the strength of the finest edges of eyes and brows against that of coarser ones; nan where hardly
-    any are seen."""
+def _seen(
+    picture: NDArray[np.float32], points: NDArray[Any], coarse_px: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """The part of a picture with eyes and brows, and what reaches into them when it is blurred, and where they are in
+    it; None where hardly any of them are seen."""
     area = look_mask(points, (picture.shape[1], picture.shape[0])) > 127
     if area.sum() < _LEAST_PX:
-        return math.nan
+        return None
+    margin, (rows, columns) = math.ceil(6 * coarse_px), np.nonzero(area)
+    part = tuple(slice(max(at.min() - margin, 0), at.max() + margin + 1) for at in (rows, columns))
+    return picture[part], area[part]
+
+
+def _edges(picture: NDArray[np.float32], area: NDArray[np.bool_], coarse_px: float) -> float:
+    """Logarithm of the strength of the finest edges there against that of coarser ones."""
     coarse = fine_light(picture, 2 * coarse_px) - fine_light(picture, coarse_px)
     return math.log(max(fine_light(picture, _FINE_PX)[area].std(), 1e-6) / max(coarse[area].std(), 1e-6))
