@@ -381,7 +381,22 @@ def test_verdicts_hold_to_their_goals() -> None:
         assert "bad" in {line.verdict for line in verdict.lines(replace(GOOD, **{name: False}))}
     assert "bad" in {line.verdict for line in verdict.lines(replace(GOOD, expression=math.nan))}
     with_truth = verdict.lines(replace(GOOD, truth_psnr=31.26, truth_ssim=0.9))
-    assert ("31.3 dB", "") in {(line.value, line.verdict) for line in with_truth}
+    assert {("31.3 dB PSNR", ""), ("0.900 SSIM", "")} <= {(line.value, line.verdict) for line in with_truth}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("background_psnr", 44.97, "44.97 dB"), ("background_psnr", 45.02, "45.0 dB"),
+        ("background_psnr", 44.9, "44.9 dB"), ("identity_to_b", 0.4003, "0.4003"), ("sharpness", 0.798, "0.798x"),
+        ("nearer_to_b", 0.9798, "97.98%"), ("jitter", 1.0999, "1.10x"),
+    ],
+)  # fmt: skip
+def test_what_misses_a_bound_does_not_read_as_if_it_reached_it(name: str, value: float, shown: str) -> None:
+    goal = next(goal for goal in verdict.GOALS if goal.measure == name)
+    line = next(line for line in verdict.lines(replace(GOOD, **{name: value})) if line.name == goal.name)
+    assert line.value == shown
+    assert line.verdict == goal.verdict(value)
 
 
 def test_the_worst_frames_are_apart_and_on_the_wrong_side() -> None:

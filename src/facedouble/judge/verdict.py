@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from .measure import Measures
 
+_DIGITS, _MORE_DIGITS = re.compile(r"\.(\d)"), 3
 _ANSWER = "the rendered known answer scores {}"
 
 
@@ -48,6 +50,15 @@ class Goal:
             if reached and (low is None or value >= low):
                 return name
         return "bad"
+
+    def shown(self, value: float) -> str:
+        """In as many digits as the goal has; in more where it would read as the bound that it misses."""
+        form, missed = self.form, {bound for bound in (self.good, self.low_good) if bound is not None}
+        for _ in range(_MORE_DIGITS):
+            if self.verdict(value) == "good" or form.format(value) not in {form.format(bound) for bound in missed}:
+                break
+            form = _DIGITS.sub(lambda found: f".{int(found[1]) + 1}", form)
+        return form.format(value)
 
     def text(self) -> str:
         bound = self.form.format(self.good).strip()
@@ -91,7 +102,7 @@ def lines(found: Measures) -> list[Line]:
     result = [Line("frames of A converted", f"{found.found} of {found.faces}", "all", everywhere, "")]
     for goal in GOALS:
         value = getattr(found, goal.measure)
-        result.append(Line(goal.name, goal.form.format(value), goal.text(), goal.verdict(value), goal.source))
+        result.append(Line(goal.name, goal.shown(value), goal.text(), goal.verdict(value), goal.source))
     for name, same in (
         ("timestamps", found.same_times),
         ("sound packets", found.same_sound),
@@ -99,6 +110,6 @@ def lines(found: Measures) -> list[Line]:
     ):
         result.append(Line(name, "same" if same else "differ", "same", "good" if same else "bad", ""))
     if not math.isnan(found.truth_psnr):
-        result.append(Line("face against the known answer", f"{found.truth_psnr:.1f} dB", "", "", "PSNR"))
-        result.append(Line("face against the known answer", f"{found.truth_ssim:.3f}", "", "", "SSIM"))
+        result.append(Line("face against the known answer", f"{found.truth_psnr:.1f} dB PSNR", "", "", ""))
+        result.append(Line("face against the known answer", f"{found.truth_ssim:.3f} SSIM", "", "", ""))
     return result
