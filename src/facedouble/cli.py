@@ -528,8 +528,8 @@ def _mixing_options(group: Any) -> None:
     group.add_argument(
         "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],
         help="where the face comes out smoother than the picture around it: give it the source's own fine eyes, brows, "
-        "nose, lips and skin (sharpen); besides make the clip smaller, until faces are as tall as --face-px; or leave "
-        "it (default: %(default)s)",
+        "nose, lips and skin, and where it comes out crisper, soften it (sharpen); besides make the clip smaller, "
+        "until faces are as tall as --face-px; or leave it (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--face-px", type=int, default=256, metavar="PX",
