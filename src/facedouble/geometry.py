@@ -46,12 +46,10 @@ FACE_OVAL = np.array(
     136,
      172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
 )  # fmt: skip
-LIPS = np.array([61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185])
 RIGHT_EYE = np.array([33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246])
 LEFT_EYE = np.array([263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466])
 RIGHT_BROW = np.array([46, 53, 52, 65, 55, 107, 66, 105, 63, 70])
 LEFT_BROW = np.array([276, 283, 282, 295, 285, 336, 296, 334, 293, 300])
-INNER_LIPS = np.array([78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191])
 RIGHT_IRIS, LEFT_IRIS = np.array([469, 470, 471, 472]), np.array([474, 475, 476, 477])
 # From the rim inwards, each row from right to left, so that what lies above another of the same place touches it.
 UPPER_LIP = np.array(
@@ -70,6 +68,8 @@ LOWER_LIP = np.array(
         [95, 88, 178, 87, 14, 317, 402, 318, 324],
     ]
 )
+LIPS = np.array([61, *LOWER_LIP[0], 291, *UPPER_LIP[0][::-1]])
+INNER_LIPS = np.array([78, *LOWER_LIP[-1], 308, *UPPER_LIP[-1][::-1]])
 NOSTRILS = np.array([98, 97, 2, 326, 327, 294, 278, 344, 4, 115, 48, 64])
 
 

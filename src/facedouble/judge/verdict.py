@@ -53,9 +53,9 @@ class Goal:
 
     def shown(self, value: float) -> str:
         """In as many digits as the goal has; in more where it would read as the bound that it misses."""
-        form, missed = self.form, {bound for bound in (self.good, self.low_good) if bound is not None}
-        for _ in range(_MORE_DIGITS):
-            if self.verdict(value) == "good" or form.format(value) not in {form.format(bound) for bound in missed}:
+        form, bounds = self.form, [bound for bound in (self.good, self.low_good) if bound is not None]
+        for _ in range(_MORE_DIGITS if self.verdict(value) != "good" else 0):
+            if form.format(value) not in map(form.format, bounds):
                 break
             form = _DIGITS.sub(lambda found: f".{int(found[1]) + 1}", form)
         return form.format(value)

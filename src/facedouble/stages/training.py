@@ -27,6 +27,7 @@ from ..learn.skin import SkinDetail
 from ..learn.together import ALONE, Together
 from ..learn.train import assist as assist_network
 from ..learn.train import train as train_network
+from ..learn.usual import UsualFaces
 from ..project import is_made, output_errors
 from ..provenance import consent
 from ..recipes import TrainRecipe, Until
@@ -99,11 +100,11 @@ def train(
     if not (model / "match").exists():
         yield from advise(sets, model / "match", recipe, device.threads)
     yield from _learn_occlusion(model, sets, recipe, device, stop)
-    if recipe.skin_faces and not is_made(model / skin.FILE, skin.WAY):
+    if recipe.skin_faces and not (is_made(model / skin.FILE, skin.WAY) and SkinDetail.load(model)):
         yield from _read_off(model, skin.read(sets["b"], recipe.skin_faces), stop)
-    if recipe.feature_faces and not is_made(model / features.FILE, features.WAY):
+    if recipe.feature_faces and not (is_made(model / features.FILE, features.WAY) and FeatureDetail.load(model)):
         yield from _read_off(model, features.read(sets["b"], recipe, device.threads), stop)
-    if recipe.usual_faces and not is_made(model / usual.FILE, usual.WAY):
+    if recipe.usual_faces and not (is_made(model / usual.FILE, usual.WAY) and UsualFaces.load(model)):
         usual_faces = usual.read(sets, recipe)
         with output_errors(model):
             usual_faces.save(model)
@@ -210,7 +211,7 @@ def _learn_occlusion(
     model: Path, sets: dict[str, FaceSet], recipe: TrainRecipe, device: Device, stop: Callable[[], bool]
 ) -> Iterator[Event]:
     """Once for a model: what a hand or hair before these two faces looks like."""
-    if not recipe.occlusion_steps or is_made(model / occlusion.FILE, occlusion.WAY):
+    if not recipe.occlusion_steps or (is_made(model / occlusion.FILE, occlusion.WAY) and occlusion.load(model)):
         return
     network = occlusion.bundled().to(device.name)
     faces = [occlusion.canvases(sets[side]) for side in SIDES]

@@ -48,7 +48,7 @@ class Look:
     radius: float
     """of its irises together, in px of the network"""
     whites: NDArray[np.float32] | None
-    """(3,) of luminance 1: the colour of the plate's white over that of the drawn face"""
+    """(3,) the colour of the plate's white over that of the drawn face's"""
 
     @classmethod
     def at(cls, drawn: Drawn, lit: NDArray[np.float32]) -> Self:
