@@ -32,8 +32,8 @@ INSIDE = {
         "health", "fit", "chart", "memory", "rate", "train",
     ],
     "swap": [
-        "predict", "colour", "blend", "focus", "features", "drawn", "softness", "eyes", "detail", "fit", "light",
-        "openings", "steady", "face", "label",
+        "predict", "colour", "blend", "focus", "features", "outline", "drawn", "softness", "eyes", "detail", "fit",
+        "light", "openings", "steady", "face", "label",
     ],
     "stages": [
         "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from facedouble import stages
 from facedouble.curate.faceset import FaceSet
 from facedouble.errors import InputError
 from facedouble.events import Progress
-from facedouble.geometry import apply
+from facedouble.find.mask import face_mask
+from facedouble.geometry import FACE_OVAL, apply
 from facedouble.media.pictures import save_picture
 from facedouble.media.reader import probe, read
 from facedouble.provenance import credential
@@ -30,19 +32,28 @@ def raw(file: Path) -> NDArray[np.uint16]:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_plate_face_and_mask_give_the_output(short_a: Path, model: Path, tmp_path: Path, deep: bool) -> None:
+@pytest.mark.parametrize("outline", ["keep", "move"])
+def test_plate_face_and_mask_give_the_output(
+    faces_a: FaceSet, short_a: Path, model: Path, tmp_path: Path, deep: bool, outline: str
+) -> None:
     shots = tmp_path / "shots"
     shots.mkdir()
     for number, picture in enumerate([*pictures(short_a, 3), *backdrop(1, (512, 512))]):
         save_picture(shots / f"{number}.png", picture.astype(np.uint16) * 257 + 40 * number if deep else picture)
     layers, out = tmp_path / "layers", tmp_path / "out"
-    run(stages.convert(shots, model, out, ConvertRecipe(blend="plain"), CPU, 2, layers))
+    run(stages.convert(shots, model, out, ConvertRecipe(blend="plain", outline=outline), CPU, 2, layers))
     said = json.loads((layers / "layers.json").read_text())
     assert "straight" in said["alpha"] and said["blend"]["name"] == "plain" and len(said["frames"]) == 4
     most = 65535 if deep else 255
     for before, after, frame in zip(read(probe(shots)), read(probe(out)), said["frames"], strict=True):
         plate, face, mask = (raw(layers / name / frame["file"]) for name in ("plate", "face", "mask"))
-        np.testing.assert_array_equal(plate, before.pixels.astype(np.uint16) * (1 if deep else 257))
+        moved = (plate != before.pixels.astype(np.uint16) * (1 if deep else 257)).any(-1)
+        assert moved.any() == (outline == "move" and frame["frame"] < 3)
+        if moved.any():
+            points = faces_a.faces.points[frame["frame"]]
+            around = round(0.09 * float(np.ptp(points[FACE_OVAL, 0])))
+            near = cv2.dilate(face_mask(points, (512, 512)), np.ones((2 * around + 1, 2 * around + 1), np.uint8)) > 0
+            assert moved.mean() < 0.1 and not moved[~near].any()
         alpha = mask[..., None] / 65535
         made = (plate * (1 - alpha) + face * alpha) / 65535 * most
         assert np.abs(made - after.pixels).max() <= (2 if deep else 0.51)

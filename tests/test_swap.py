@@ -277,7 +277,8 @@ def test_the_brows_are_covered_however_high_and_nothing_ends_hard(faces_a: FaceS
     to_crop = align(points, 96, 1.7)
     box = _region(points, to_crop, 96, (512, 512, 3))
     picture, mask = np.full((96, 96, 3), 0.5, np.float32), np.ones((96, 96), np.float32)
-    _, alpha, moved = _into_region(picture, mask, points, to_crop, box, (512, 512, 3))
+    moved = points - np.array(box[:2], np.float32)
+    _, alpha = _into_region(picture, mask, moved, to_crop, box, (512, 512, 3))
     x, y = moved[brows].round().astype(int).T
     assert alpha[y, x].min() > 0.8
     edge = np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]])

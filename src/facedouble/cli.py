@@ -217,8 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--compare", action="append", default=[], metavar="NAME=A,B",
-        help="a column for each of these: colour=none,light, blend=..., occlusion=..., mouth=..., eyes=..., fit=..., "
-        "grain=...; several make all couples",
+        help="a column for each of these: colour=none,light, blend=..., occlusion=..., mouth=..., eyes=..., "
+        "outline=..., fit=..., grain=...; several make all couples",
     )  # fmt: skip
     preview.add_argument(
         "-o", "--output", type=_named, default=Path("preview.png"), help="a PNG, signed (default: %(default)s)"
@@ -524,6 +524,11 @@ def _mixing_options(group: Any) -> None:
         "--eyes", default="keep", choices=["keep", "draw"],
         help="the lights of the target's own eyes in the source's colours, or what the network draws (default: "
         "%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--outline", default="move", choices=["move", "keep"],
+        help="jaw, cheeks and forehead of the target's head: move them, and what is close by, to where the source's "
+        "face has them, or keep them (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--fit", default="sharpen", choices=["sharpen", "reduce", "none"],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .provenance.consent import ConsentRecord
     from .recipes import TrainRecipe, Until
 
-_MIXING = ("colour", "blend", "occlusion", "mouth", "eyes", "fit", "grain")
+_MIXING = ("colour", "blend", "occlusion", "mouth", "eyes", "outline", "fit", "grain")
 """options of how the face is laid into the plate, which a preview can compare"""
 
 

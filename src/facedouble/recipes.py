@@ -218,6 +218,8 @@ class ConvertRecipe(Recipe):
     """what is seen in an open mouth: keep A's own teeth and tongue, or draw what the network makes of them"""
     eyes: str = "keep"
     """keep the fine light of A's eyes (highlights, the iris's edge), or draw what the network makes of them"""
+    outline: str = "move"
+    """jaw, cheeks and forehead of A's head: move to where B's face has them, or keep"""
     label: str = "none"
     """a visible "AI modified": none, start (the first seconds) or whole; the credential is made always"""
     encoder: str = "software"
@@ -238,6 +240,7 @@ class ConvertRecipe(Recipe):
         _check(self.grain in ("keep", "none"), f"grain {self.grain!r}: expected keep or none")
         _check(self.mouth in ("keep", "draw"), f"mouth {self.mouth!r}: expected keep or draw")
         _check(self.eyes in ("keep", "draw"), f"eyes {self.eyes!r}: expected keep or draw")
+        _check(self.outline in ("move", "keep"), f"outline {self.outline!r}: expected move or keep")
         _check(self.label in ("none", "start", "whole"), f"label {self.label!r}: expected none, start or whole")
         for text in self.ranges:
             parse_range(text)

@@ -36,7 +36,11 @@ _TO_CROP = (
     "2 x 3, from px of the frame to px of the crop of crop_px that the model saw; (0, 0) is the centre of the top left "
     "pixel, y points down"
 )
-_LAYERS = {PLATE: "the clip's own pixels, unchanged", FACE: "the new face", MASK: "0 is the plate, 65535 the face"}
+_LAYERS = {
+    PLATE: "the clip's own pixels, but those around a face moved as its outline is",
+    FACE: "the new face",
+    MASK: "0 is the plate, 65535 the face",
+}
 
 
 class LayerFolder:
@@ -49,17 +53,22 @@ class LayerFolder:
 
     def write(self, frame: Frame, laid: Sequence[Layer]) -> None:
         """The layers of a frame over which `laid` were laid, one after the other."""
-        scale = _MOST // np.iinfo(frame.pixels.dtype).max
+        plate = frame.pixels.copy()
         face = np.zeros(frame.pixels.shape, np.float32)
         mask = np.zeros(frame.pixels.shape[:2], np.float32)
         for layer in laid:
             x0, y0, x1, y1 = layer.box
-            below, above = mask[y0:y1, x0:x1], layer.mask
+            there = (slice(y0, y1), slice(x0, x1))
+            if layer.outline is not None:
+                for picture in (plate, face, mask):
+                    picture[there] = layer.outline(picture[there])
+            below, above = mask[there], layer.mask
             both = below + above - below * above
             weight = np.divide(above, both, out=np.zeros_like(above), where=both > 0)[..., None]
-            face[y0:y1, x0:x1] += weight * (layer.face - face[y0:y1, x0:x1])
-            mask[y0:y1, x0:x1] = both
-        pictures = {PLATE: frame.pixels.astype(np.uint16) * scale, FACE: _deep(face), MASK: _deep(mask)}
+            face[there] += weight * (layer.face - face[there])
+            mask[there] = both
+        scale = _MOST // np.iinfo(plate.dtype).max
+        pictures = {PLATE: plate.astype(np.uint16) * scale, FACE: _deep(face), MASK: _deep(mask)}
         for name, picture in pictures.items():
             save_picture(self._folder / name / self._writers[name].name(frame.index), picture)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..faces import HALF_RADIAN
 from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
 from ..geometry import FACE_OVAL, align, apply, invert, scale_of
@@ -26,6 +27,7 @@ from .features import Features
 from .fit import Fit
 from .light import Light
 from .openings import with_gleam, with_mouth
+from .outline import Outline
 from .predict import predict
 from .steady import COVERED, Glimpse
 
@@ -45,6 +47,8 @@ class Layer:
     """(h, w, 3) what the mark added to the blend"""
     mask: NDArray[np.float32]
     """(h, w) 0..1 over the box: how much of the face is seen, where the blend is plain"""
+    outline: Outline | None
+    """how the frame was moved before"""
 
     @property
     def face(self) -> NDArray[np.float32]:
@@ -104,7 +108,7 @@ class Swapper:
             return pixels, None
         x0, y0, x1, y1 = box
         most, plate, moved = np.iinfo(pixels.dtype).max, drawn.plate, drawn.points
-        bare, face = self._bare(before or self.glimpse(pixels, points), box), self.fit(drawn)
+        bare, face = self._bare(before or self.glimpse(pixels, points), box, drawn.outline), self.fit(drawn)
         face = self._lit(face, drawn, alpha, bare)
         if self.fit.focus is not None:
             face = self.fit.focus(face, plate, moved, bare)
@@ -117,9 +121,10 @@ class Swapper:
         seen = alpha * bare
         marked = self.mark(mixed, moved, seen)
         result = pixels.copy()
-        # Only what the alpha reaches is written, so nothing else is rounded twice.
-        cv2.copyTo(np.rint(marked * most).astype(pixels.dtype), (seen > 0).astype(np.uint8), result[y0:y1, x0:x1])
-        return result, Layer(box, face, marked - mixed, seen)
+        # Only what the alpha reaches, or the outline moved, is written, so nothing else is rounded twice.
+        changed = seen > 0 if drawn.outline is None else (seen > 0) | drawn.outline.there
+        cv2.copyTo(np.rint(marked * most).astype(pixels.dtype), changed.astype(np.uint8), result[y0:y1, x0:x1])
+        return result, Layer(box, face, marked - mixed, seen, drawn.outline)
 
     def drawn(
         self, pixels: NDArray[Any], points: NDArray[np.float32], acting: NDArray[np.float32]
@@ -133,11 +138,14 @@ class Swapper:
             return None, np.zeros((0, 0), np.float32), box
         crop = crop_face(pixels, to_crop, size).astype(np.float32) / most
         face, mask, points_b = predict(self.network, crop, apply(to_crop, points), acting, square)
-        plate = np.asarray(pixels[y0:y1, x0:x1] / np.float32(most), np.float32)
-        to_region = _to_region(to_crop, box)
-        face, alpha, points = _into_region(face, mask, points, to_crop, box, pixels.shape)
-        pixel = scale_of(to_region)
-        return Drawn(face, plate, points, apply(to_region, points_b), square * pixel, pixel), alpha, box
+        to_region, here, plate = _to_region(to_crop, box), (points - box[:2]).astype(np.float32), pixels[y0:y1, x0:x1]
+        pixel, points_b, outline = scale_of(to_region), apply(to_region, points_b), None
+        if self.recipe.outline == "move":
+            outline = Outline.of(here, points_b, float(acting[-2]) * HALF_RADIAN, (x1 - x0, y1 - y0))
+            here, plate = outline.moved(here), outline(plate)
+        plate = np.asarray(plate / np.float32(most), np.float32)
+        face, alpha = _into_region(face, mask, here, to_crop, box, pixels.shape)
+        return Drawn(face, plate, here, points_b, square * pixel, pixel, outline), alpha, box
 
     def _lit(
         self, face: NDArray[np.float32], drawn: Drawn, alpha: NDArray[np.float32], bare: NDArray[np.float32]
@@ -158,8 +166,8 @@ class Swapper:
             return None
         return Glimpse.of(self.occlusion, pixels, points)
 
-    def _bare(self, before: Glimpse | None, box: Box) -> NDArray[np.float32]:
-        """(h, w) over `box`: 1 where the face is seen, 0 where something stands before it."""
+    def _bare(self, before: Glimpse | None, box: Box, outline: Outline | None) -> NDArray[np.float32]:
+        """(h, w) over `box`, moved as the `outline`: 1 where the face is seen, 0 where something stands before it."""
         import cv2
 
         size = (box[2] - box[0], box[3] - box[1])
@@ -168,7 +176,11 @@ class Swapper:
         to_region = _to_region(before.to_crop, box)
         there = cv2.warpAffine(before.covered, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         # An edge is as sharp as the mask can tell, not as soft as its doubts.
-        return np.asarray(1 - np.clip((there - (COVERED - 0.2)) / 0.4, 0, 1), np.float32)
+        least = COVERED - 0.2
+        if there.max() <= least:
+            return np.ones(size[::-1], np.float32)
+        there = there if outline is None else outline(there)
+        return np.asarray(1 - np.clip((there - least) / 0.4, 0, 1), np.float32)
 
 
 def _region(points: NDArray[Any], to_crop: NDArray[Any], size: int, shape: tuple[int, ...]) -> Box:
@@ -195,29 +207,28 @@ def _into_region(
     to_crop: NDArray[Any],
     box: Box,
     shape: tuple[int, ...],
-) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-    """Face, alpha and landmarks in the coordinates of `box`, in a frame of `shape`."""
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Face and alpha over `box`, where A's landmarks are `points` (478, 2), in a frame of `shape`."""
     import cv2
 
     size = (box[2] - box[0], box[3] - box[1])
-    moved = (points - np.array(box[:2])).astype(np.float32)
     to_region = _to_region(to_crop, box)
     warped = cv2.warpAffine(face, to_region, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     learned = cv2.warpAffine(
         mask, to_region, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
     # A's own face must be covered whole, whatever B's does; only at the rim has the learned mask its say.
-    whole = cover_mask(moved, size)
+    whole = cover_mask(points, size)
     # Beyond the box the model shows nothing, so the border fades inside it - except where the frame itself ends.
     whole[: box[1] > 0] = whole[whole.shape[0] - (box[3] < shape[0]) :] = 0
     whole[:, : box[0] > 0] = whole[:, whole.shape[1] - (box[2] < shape[1]) :] = 0
-    rim = max(1, round(0.06 * float(np.ptp(moved[FACE_OVAL, 0]))))
+    rim = max(1, round(0.06 * float(np.ptp(points[FACE_OVAL, 0]))))
     inner = cv2.erode(
         whole, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255
     )
     hull, core = (np.asarray(part / np.float32(255), np.float32) for part in (whole, inner))
     alpha = np.maximum(core, np.minimum(hull, np.clip((learned - 0.3) / 0.4, 0, 1)))
-    return np.clip(warped, 0, 1), _feathered(alpha, moved, scale_of(to_region)), moved
+    return np.clip(warped, 0, 1), _feathered(alpha, points, scale_of(to_region))
 
 
 def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArray[np.float32]:

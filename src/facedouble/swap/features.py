@@ -154,7 +154,9 @@ class Features:
         goal, own = shown[part.bent_by] - middle, part.around[rows].T
         reach, every = _REACH * square_px, max(1, round(_EVERY * square_px))
         inside = _alike(goal, goal, reach) + _RIDGE * np.eye(len(goal))
-        pull = np.linalg.solve(inside, own - goal[:, None] * turns)
+        # As pairs of real numbers, as what is inside is real.
+        missing = np.ascontiguousarray(own - goal[:, None] * turns).view(np.float64)
+        pull = np.linalg.solve(inside, missing).view(np.complex128)
         # Where cv2.resize puts the px of a picture that is so much smaller.
         x, y = ((np.arange(-(-side // every)) + 0.5) * every - 0.5 for side in high - low)
         places = (x + 1j * y[:, None]).ravel() + complex(*low) - middle
