@@ -89,10 +89,21 @@ class SkinMap:
     @classmethod
     def of(cls, points: NDArray[np.float32], size: tuple[int, int]) -> Self:
         """Of the face with landmarks (478, 2) in a picture of `size` (width, height)."""
-        mesh = _mesh()
-        corners = points[:_VERTICES][mesh.triangles]
-        seen = np.nonzero(_extents(corners) > 0)[0]
-        return cls(_moved(_drawn(corners[seen], seen, size), _affine(corners, mesh.texture[mesh.triangles])))
+        import cv2
+
+        mesh, middle, half = _mesh(), (np.array(size, np.float32) - 1) / 2, np.float32(size[1] / 2)
+        seen = np.ascontiguousarray(mesh.triangles[_extents(points[mesh.triangles]) > 0], np.int32)
+        # OpenCV's camera looks along -z, at 45 degrees up and down, with y upwards; the third channel is no one's.
+        corners = np.full((_VERTICES, 3), -1, np.float32)
+        corners[:, :2] = (points[:_VERTICES] - middle) / half * (1, -1)
+        places = np.full((*size[::-1], 3), _NOWHERE, np.float32)
+        settings = cv2.TriangleRasterizeSettings()
+        settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+        settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+        cv2.triangleRasterizeColor(
+            corners, seen, _texture(), places, np.eye(4, dtype=np.float32), np.pi / 2, 0.5, 2.0, settings
+        )
+        return cls(np.ascontiguousarray(places[..., :2]))
 
     def every(self, step: int) -> Self:
         """Of the picture made smaller by a whole number; the last px of it may stand for fewer."""
@@ -117,6 +128,12 @@ class SkinMap:
 @cache
 def _mesh() -> Mesh:
     return Mesh.load()
+
+
+@cache
+def _texture() -> NDArray[np.float32]:
+    """(468, 3): x and y of each landmark in the flat picture, parts of its side."""
+    return np.pad(_mesh().texture, ((0, 0), (0, 1))).astype(np.float32)
 
 
 def _extents(corners: NDArray[Any]) -> NDArray[np.float32]:
