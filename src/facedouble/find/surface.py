@@ -107,6 +107,8 @@ class SkinMap:
 
     def every(self, step: int) -> Self:
         """Of the picture made smaller by a whole number; the last px of it may stand for fewer."""
+        if step == 1:
+            return self
 
         def beside(shift: int) -> NDArray[np.float32]:
             few = self.places

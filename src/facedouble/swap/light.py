@@ -31,7 +31,7 @@ _AROUND = 0.06
 _FEATURES = 0.2
 """how far, as a logarithm, two faces in the same light differ by their folds and hollows, which are to stay B's; a
 lamp's shadow is several times as dark"""
-_EDGE, _HARD = 0.005, 0.4
+_EDGE, _HARD = 0.0035, 0.4
 """over which the edge of a hard shadow is told, and how strong, as a logarithm, light and shadow are at one"""
 _LIDS_PX, _BROWS_PX = 5, 3
 """of the flat face, around eyes and brows: skin that folds there, as in a wink, may be as light or dark as a lamp makes
@@ -49,10 +49,10 @@ _LEAST = 0.004
 """of the flat picture, that must be seen skin"""
 _SHOWN = 0.3
 """of the px that places have in the picture on the mean, from which on one tells all it can"""
-_SQUARE_PX = 64
+_SQUARE_PX = 128
 """of a face square, that are enough to lay light on a face"""
 # Of a face square.
-_TORN, _BEYOND, _SOFT = 0.005, 0.1, 0.02
+_TORN, _BEYOND, _SOFT = 0.0025, 0.1, 0.02
 """over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
 it fades into that"""
 
