@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..geometry import FACE_OVAL
 
 # Of the face's width.
-_FARTHEST, _AROUND, _WITHIN = 0.03, 0.05, 0.1
+_FARTHEST, _AROUND, _WITHIN = 0.035, 0.05, 0.1
 """that an outline is moved at most; how far from where it was, and within where it is, nothing moves any more"""
 _EVERY = 0.03
 """between the places for which moves are computed"""
