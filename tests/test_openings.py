@@ -104,6 +104,29 @@ def test_a_gleam_on_a_brown_eye_is_white_and_its_pattern_brown() -> None:
     np.testing.assert_allclose(pattern / pattern[0], face[0, 0] / face[0, 0, 0], rtol=1e-4)
 
 
+def test_an_eye_in_the_shade_stays_there_and_one_in_the_light_gets_none() -> None:
+    one = drawn(0.02)
+    eyes = [inside(one.points, lids) for lids in (RIGHT_EYE, LEFT_EYE)]
+    face = np.full_like(one.face, (0.5, 0.4, 0.35))
+    for right, left in ((0.5, 1.0), (1.0, 1.6), (0.02, 0.8)):
+        for there, light in zip(eyes, (right, left), strict=True):
+            one.plate[there] = 0.42 * light
+        result = with_gleam(face, replace(one, face=face))
+        middles = [(120, 110), (120, 190)]
+        made = [float(result[middle].mean() / face[middle].mean()) for middle in middles]
+        for light, darker in zip((right, left), made, strict=True):
+            wanted = 1.0 if light >= 1 else max((0.42 * light + 0.05) / (0.42 + 0.05), np.exp(-0.7))
+            assert darker == pytest.approx(wanted, rel=0.12)
+        beyond = ~(inside(one.points, RIGHT_EYE, 1) | inside(one.points, LEFT_EYE, 1))
+        np.testing.assert_array_equal(result[beyond], face[beyond])
+    shut = one.points.copy()
+    for lids in (RIGHT_EYE, LEFT_EYE):
+        shut[lids, 1] = 120 + 0.1 * (shut[lids, 1] - 120)
+    one.plate[...] = 0.1  # between lids that nearly touch there is no white that tells
+    one = replace(one, points=shut, points_b=shut, face=face)
+    assert with_gleam(face, one)[120, 110].mean() > 0.85 * face[0, 0].mean()
+
+
 @pytest.mark.parametrize("shift", [(-260.0, 0.0), (260.0, 0.0), (0.0, -400.0), (-160.0, 60.0)])
 def test_a_face_half_outside_the_picture_is_no_trouble(shift: tuple[float, float]) -> None:
     one = drawn(0.2)

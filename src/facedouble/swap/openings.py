@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import outline_mask
+from ..find.mask import iris_radius, outline_mask, white_mask
 from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from .drawn import Drawn
@@ -29,6 +29,11 @@ _GLEAM = 0.03
 """finer than this the light in an eye is A's"""
 _BRIGHT = 0.25
 """natural logarithm of how much lighter than the drawn eye a gleam is, and more than an iris's own pattern"""
+_SHADE = 0.7
+"""natural logarithm of how much darker an eye may be made"""
+_RIM, _TOLD_BY = 0.2, 1.0
+"""radii of an iris along it and the lids, where the white mixes with both; and their squares, of how much white tells
+all of the shade"""
 _LEAST_PX = 4
 _LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
@@ -49,7 +54,12 @@ def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
 
 def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     """`face` (h, w, 3) 0..1 with the fine part of how light the plate is between A's lids - highlights, the iris's
-    edge - in place of the drawn one's; the colour of the eyes is B's, that of highlights none."""
+    edge - in place of the drawn one's; the colour of the eyes is B's, that of highlights none.
+
+    And an eye that lies in the shade does so on every face: where the plate's white is darker than the drawn one, which
+    has the light of the skin around it, all of the eye is as much darker. Not lighter: what lids of B's own shade it is
+    B's.
+    """
     import cv2
 
     sigma, result = _GLEAM * drawn.square_px, face.copy()
@@ -62,7 +72,7 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         light, light_b = (np.log(part @ _LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
         fine = (light - light_b) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
-        fine -= alpha * cv2.GaussianBlur(fine, (0, 0), sigma) / within
+        fine += alpha * (_shade(light - light_b, opening, drawn) - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
         # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
         white = np.maximum(np.exp(fine) - math.exp(_BRIGHT), 0) * np.exp(light_b)
@@ -103,6 +113,17 @@ class _Opening:
         )
         alpha = _within(drawn.points_b - low, outline, inside.shape[1::-1], _SOFT * drawn.square_px)
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
+
+
+def _shade(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> float:
+    """0 or less: how dark, as a logarithm, an eye is in the plate beside the drawn one, than which that is `lighter`
+    (h, w); told by the white, which is the same on everybody, as far as enough of it is seen."""
+    points = drawn.points_b - (eye.there[1].start, eye.there[0].start)
+    white = white_mask(points, lighter.shape[::-1], _RIM) > 0.5
+    if not white.any():
+        return 0.0
+    told = min(1.0, float(white.sum()) / (_TOLD_BY * iris_radius(points) ** 2))
+    return told * float(np.clip(np.median(lighter[white]), -_SHADE, 0))
 
 
 def _gap(lips: NDArray[Any]) -> float:
