@@ -73,6 +73,15 @@ def test_nothing_moves_far_beyond_the_outline_nor_within_nor_folds(b: Points) ->
     assert (xx * yy - xy * yx).min() > 0.1
 
 
+@pytest.mark.parametrize("shift", [(-80, 0), (100, 0), (0, 90), (60, -120)])
+def test_where_the_part_of_the_frame_ends_nothing_moves(shift: tuple[int, int]) -> None:
+    a, b = (points + np.array(shift, np.float32) for points in (head(), head(1.04, 0.96)))
+    outline = Outline.of(a, b, 0.0, SIZE)
+    assert np.abs(outline.shift).max() > 1
+    for side in (outline.shift[0], outline.shift[-1], outline.shift[:, 0], outline.shift[:, -1]):
+        assert not side.any()
+
+
 def test_neither_a_raised_face_nor_an_equal_one_moves_anything() -> None:
     for b in (head(), head(aside=(0, -8)), head(aside=(5, 3))):
         outline = Outline.of(head(), b, 0.0, SIZE)

@@ -41,8 +41,8 @@ class Outline:
 
     @classmethod
     def of(cls, points: NDArray[np.float32], points_b: NDArray[Any], yaw: float, size: tuple[int, int]) -> Self:
-        """Of a picture of `size` (width, height) in which A's landmarks are `points` and those of the face that was
-        drawn `points_b` (478, 2), of a head turned by `yaw`.
+        """Of a picture of `size` (width, height), a part of a frame, in which A's landmarks are `points` and those of
+        the face that was drawn `points_b` (478, 2), of a head turned by `yaw`.
 
         Each place moves as the landmarks around it, by 1 / distance^4 (Shepard, "A two-dimensional interpolation
         function for irregularly-spaced data", ACM 1968).
@@ -58,8 +58,12 @@ class Outline:
         places = np.stack(np.meshgrid(x, y), -1)
         outside, left = _outside(places, goal), _AROUND * width - _outside(places, own)
         # Between what it is now and where nothing moves, a picture is stretched or pressed evenly, and never folds.
-        around = 1 - outside / np.maximum(outside + left, 1e-6)
-        fades = np.where(left < 0, 0, np.where(outside > 0, around, 1 + outside / (_WITHIN * width)))
+        around, within = left / np.maximum(outside + left, 1e-6), 1 + outside / (_WITHIN * width)
+        fades = np.where(left < 0, 0, np.where(outside > 0, around, within))
+        # Nor at the picture's sides, beyond which the frame goes on or ends.
+        sides = (np.minimum(where, side - 1 - where) - every for where, side in zip((x, y), size, strict=True))
+        across, down = (np.clip(side / (_WITHIN * width), 0, 1) for side in sides)
+        fades = fades * np.minimum(across, down[:, None])
         moved = fades > 0
         weight = (((places[moved][:, None] - goal) ** 2).sum(2) + (_NEAR * width) ** 2) ** -2
         field = np.zeros_like(places)
