@@ -25,7 +25,7 @@ _EVERY = 0.03
 """between the places for which moves are computed"""
 _NEAR = 0.02
 """how near an outline's landmark must be to decide alone"""
-_ROUNDS = 4
+_ROUNDS, _ROW_PX = 4, 256
 _SLOPE = math.radians(75)
 """how far skin at the outline of a face that looks straight ahead is turned from the viewer"""
 _FACING, _HIDDEN = (0.12, 0.62), (-0.45, -0.3)
@@ -76,13 +76,22 @@ class Outline:
         """(h, w): what is moved."""
         return np.logical_or(self.shift[..., 0], self.shift[..., 1])
 
+    @cached_property
+    def _taken(self) -> NDArray[np.float32]:
+        """(k, 256, 2): x and y from where each px of what is moved is taken, and some more."""
+        y, x = np.nonzero(self.there)
+        where = np.column_stack([x, y]).astype(np.float32) + self.shift[y, x]
+        return np.pad(where, ((0, -len(where) % _ROW_PX), (0, 0))).reshape(-1, _ROW_PX, 2)
+
     def __call__(self, picture: NDArray[Any]) -> NDArray[Any]:
         """A picture (h, w) or (h, w, 3) moved, of the same type."""
         import cv2
 
-        rows, columns = (np.arange(side, dtype=np.float32) for side in picture.shape[:2])
-        where = self.shift + np.stack(np.meshgrid(columns, rows), -1)
-        return np.asarray(cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+        result = picture.copy()
+        if len(self._taken):
+            taken = cv2.remap(picture, self._taken, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            result[self.there] = taken.reshape(-1, *picture.shape[2:])[: np.count_nonzero(self.there)]
+        return result
 
     def moved(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """Landmarks (n, 2) where they are in a moved picture."""
