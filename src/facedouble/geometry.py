@@ -179,6 +179,12 @@ def turned_and_aligned(angles: Array) -> Array:
     return np.asarray(similarity(seen, TEMPLATE)[..., :2] @ turned)
 
 
+def every_px(side: int, every: int) -> Array:
+    """(k,): where along a `side` of px cv2.resize puts those of a picture that is `every` times smaller; the last of
+    them may lie beyond it."""
+    return (np.arange(-(-side // every)) + 0.5) * every - 0.5
+
+
 def box_around(points: Array) -> Array:
     """(4,) x0, y0, x1, y1 around `points` (n, 2)."""
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)

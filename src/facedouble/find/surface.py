@@ -37,7 +37,7 @@ class Surface:
         """(468, 2) where landmarks lie in the flat picture; the irises' do not"""
         corners = self.places[mesh.triangles]
         self._extent = _extents(corners)
-        self._where = _drawn(corners, np.arange(len(corners)), (side_px, side_px))
+        self._where = _drawn(corners, (side_px, side_px))
         # What part each landmark has in each px; one more stands for nowhere.
         inside = self._where >= 0
         parts = _moved(self._where, _affine(corners, np.tile(np.array([[0, 0], [1, 0], [0, 1]]), (len(corners), 1, 1))))
@@ -144,13 +144,13 @@ def _extents(corners: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray((first[:, 1] * second[:, 0] - first[:, 0] * second[:, 1]) / 2, np.float32)
 
 
-def _drawn(corners: NDArray[Any], names: NDArray[Any], size: tuple[int, int]) -> NDArray[np.int32]:
-    """(H, W) which of the triangles (t, 3, 2) a px lies in, by its name; -1 in none."""
+def _drawn(corners: NDArray[Any], size: tuple[int, int]) -> NDArray[np.int32]:
+    """(H, W) which of the triangles (t, 3, 2) a px lies in; -1 in none."""
     import cv2
 
     drawn = np.full(size[::-1], -1, np.int32)
-    for name, triangle in zip(names.tolist(), np.round(corners * 16).astype(np.int32), strict=True):
-        cv2.fillConvexPoly(drawn, triangle, name, cv2.LINE_8, 4)
+    for row, triangle in enumerate(np.round(corners * 16).astype(np.int32)):
+        cv2.fillConvexPoly(drawn, triangle, row, cv2.LINE_8, 4)
     return drawn
 
 

@@ -118,6 +118,12 @@ class Eyes:
         return result
 
 
+def pure_white(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) where landmarks (478, 2) have the white of eyes, but for what mixes with lids and iris, in a picture of
+    `size` (width, height)."""
+    return np.asarray(white_mask(points, size, _RIM) > 0.5)
+
+
 def _light(rgb: NDArray[Any]) -> float:
     return float(rgb @ _LUMINANCE)
 
@@ -137,7 +143,7 @@ def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.floa
 def _white(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.float32] | None:
     """(3,) the brighter part of the white of both eyes in a picture (h, w, 3) with landmarks (478, 2); None where too
     little is seen."""
-    white = picture[white_mask(points, (picture.shape[1], picture.shape[0]), _RIM) > 0.5]
+    white = picture[pure_white(points, (picture.shape[1], picture.shape[0]))]
     if len(white) < _LEAST_PX:
         return None
     light = white @ _LUMINANCE

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..find.mask import hull_mask, outline_mask
-from ..geometry import LEFT_BROW, RIGHT_BROW
+from ..geometry import LEFT_BROW, RIGHT_BROW, every_px
 from ..learn.features import EVEN, PARTS, STEPS, FeatureDetail, fine_light
 
 _NEAREST = 3
@@ -157,8 +157,7 @@ class Features:
         # As pairs of real numbers, as what is inside is real.
         missing = np.ascontiguousarray(own - goal[:, None] * turns).view(np.float64)
         pull = np.linalg.solve(inside, missing).view(np.complex128)
-        # Where cv2.resize puts the px of a picture that is so much smaller.
-        x, y = ((np.arange(-(-side // every)) + 0.5) * every - 0.5 for side in high - low)
+        x, y = (every_px(side, every) for side in high - low)
         places = (x + 1j * y[:, None]).ravel() + complex(*low) - middle
         level = int(np.clip(math.log2(self.square_px / square_px), 0, len(self.levels) - 1))
         where = places[:, None] * turns + _alike(places, goal, reach) @ pull + part.middles[rows]

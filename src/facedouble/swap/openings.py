@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import iris_radius, outline_mask, white_mask
+from ..find.mask import iris_radius, outline_mask
 from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from .drawn import Drawn
+from .eyes import pure_white
 
 # Parts of a face square.
 _SHUT, _OPEN = 0.012, 0.035
@@ -31,9 +32,8 @@ _BRIGHT = 0.25
 """natural logarithm of how much lighter than the drawn eye a gleam is, and more than an iris's own pattern"""
 _SHADE = 0.7
 """natural logarithm of how much darker an eye may be made"""
-_RIM, _TOLD_BY = 0.2, 1.0
-"""radii of an iris along it and the lids, where the white mixes with both; and their squares, of how much white tells
-all of the shade"""
+_TOLD_BY = 1.0
+"""squares of an iris's radius: how much white tells all of the shade"""
 _LEAST_PX = 4
 _LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
@@ -119,7 +119,7 @@ def _shade(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> float:
     """0 or less: how dark, as a logarithm, an eye is in the plate beside the drawn one, than which that is `lighter`
     (h, w); told by the white, which is the same on everybody, as far as enough of it is seen."""
     points = drawn.points_b - (eye.there[1].start, eye.there[0].start)
-    white = white_mask(points, lighter.shape[::-1], _RIM) > 0.5
+    white = pure_white(points, (lighter.shape[1], lighter.shape[0]))
     if not white.any():
         return 0.0
     told = min(1.0, float(white.sum()) / (_TOLD_BY * iris_radius(points) ** 2))

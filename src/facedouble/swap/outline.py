@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import FACE_OVAL
+from ..geometry import FACE_OVAL, every_px
 
 # Of the face's width.
 _FARTHEST, _AROUND, _WITHIN = 0.035, 0.05, 0.1
@@ -53,8 +53,7 @@ class Outline:
         width = max(float(np.ptp(own[:, 0])), 1.0)
         away = _away(own, points_b[FACE_OVAL], yaw, _FARTHEST * width)
         goal, every = own + away, max(1, round(_EVERY * width))
-        # Where cv2.resize puts the px of a picture that is so much smaller.
-        x, y = ((np.arange(-(-side // every), dtype=np.float32) + 0.5) * every - 0.5 for side in size)
+        x, y = (every_px(side, every).astype(np.float32) for side in size)
         places = np.stack(np.meshgrid(x, y), -1)
         outside, left = _outside(places, goal), _AROUND * width - _outside(places, own)
         # Between what it is now and where nothing moves, a picture is stretched or pressed evenly, and never folds.
@@ -123,8 +122,7 @@ def _sideways(yaw: float) -> NDArray[np.float64]:
     aside = np.sin(np.linspace(0, 2 * math.pi, len(FACE_OVAL), endpoint=False))
     facing = math.cos(_SLOPE) * math.cos(yaw) - math.sin(_SLOPE) * math.sin(yaw) * aside
     (outline, skin), (hidden, seen) = _FACING, _HIDDEN
-    away = np.clip((skin - facing) / (skin - outline), 0, 1) * np.clip((facing - hidden) / (seen - hidden), 0, 1)
-    return np.asarray(away)
+    return np.clip((skin - facing) / (skin - outline), 0, 1) * np.clip((facing - hidden) / (seen - hidden), 0, 1)
 
 
 def _outside(places: NDArray[np.float32], outline: NDArray[np.float32]) -> NDArray[np.float32]:
