@@ -16,7 +16,7 @@ ORDER = [
 ]  # fmt: skip
 FLOOR_0 = ORDER[: ORDER.index("project")]
 INSIDE = {
-    "media": ["pixels", "tone", "reader", "pictures", "segments", "encoders", "writer", "flow", "sound"],
+    "media": ["pixels", "tone", "reader", "pictures", "segments", "encoders", "writer", "flow", "crew", "sound"],
     "provenance": ["ledger", "consent", "certificate", "credential", "xmp", "content", "mark", "answer"],
     "find": [
         "mask", "mesh", "surface", "crop", "detect", "landmarks", "descriptor", "identity", "acting", "finder", "track",
@@ -33,7 +33,7 @@ INSIDE = {
     ],
     "swap": [
         "predict", "colour", "blend", "focus", "features", "outline", "drawn", "softness", "eyes", "detail", "fit",
-        "light", "openings", "steady", "face", "label",
+        "light", "openings", "steady", "face", "label", "frame",
     ],
     "stages": [
         "work", "extraction", "matching", "training", "planning", "casting", "layers", "opening", "signing",

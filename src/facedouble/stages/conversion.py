@@ -23,6 +23,7 @@ from ..errors import ContentError, InputError
 from ..events import Event, Finished, Note, Progress
 from ..faces import Faces
 from ..footage import Clip, Frame
+from ..media.crew import Crew
 from ..media.encoders import choose
 from ..media.flow import ordered_map
 from ..media.reader import probe, read, reduced
@@ -31,9 +32,10 @@ from ..project import output_errors
 from ..provenance.content import ContentCheck
 from ..provenance.mark import Marker
 from ..recipes import ConvertRecipe
-from ..swap.face import Box, Swapper
+from ..swap.face import Box, Layer, Swapper
+from ..swap.frame import Glimpses, Swap, look, swapped
 from ..swap.label import START_S, Label, around
-from ..swap.steady import REACH, Glimpse, steady
+from ..swap.steady import REACH
 from .casting import Role, cast
 from .layers import FACE, MASK, LayerFolder
 from .opening import Opened, Parts
@@ -43,6 +45,9 @@ from .work import refuse_explicit, work_folder
 _FOREHEAD, _CHIN = 10, 152
 _WORTH_IT = 0.95
 """part of its size above which a clip is not made smaller"""
+_WORTH_PROCESSES, _MOST_PROCESSES = 120, 8
+"""frames of a clip from which on further processes save more time than they take to start, and how many of them one
+process that decodes and encodes keeps at work"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +85,25 @@ def convert(
         encoder, said = choose(recipe.codec, recipe.encoder, clip)
         if said:
             yield Note(said)
+    with Crew[Sequence[Swapper]](_processes(clip, recipe, device, workers), ("cv2", look.__module__)) as crew:
+        return (yield from _converted(clip, roles, models, out, recipe, encoder, device, crew, workers, layers))
+
+
+def _converted(
+    clip: Clip,
+    roles: Sequence[Role],
+    models: Sequence[Opened],
+    out: Path,
+    recipe: ConvertRecipe,
+    encoder: str | None,
+    device: Device,
+    crew: Crew[Sequence[Swapper]],
+    workers: int,
+    layers: Path | None,
+) -> Generator[Event, None, Converted]:
+    """What `convert` does once all that can be checked beforehand is."""
     check = ContentCheck()
-    refuse_explicit(check, clip, clip_path.name)
+    refuse_explicit(check, clip, clip.path.name)
     work = out.with_name(f".{out.name}.part")
     faces = yield from cast(clip, roles, [opened.trained for opened in models], recipe, work / "faces", workers)
     if recipe.fit == "reduce":
@@ -96,7 +118,7 @@ def convert(
         if recipe.fit != "none":
             yield Note(f"{opened.trained.people['b']} on {clip.path.name}: {swapper.fit.text()}")
     # Frames are worked on side by side, so each needs but one thread.
-    torch.set_num_threads(1 if device.name == "cpu" else device.threads)
+    crew.equip(_equipped, [swapper for swapper, _ in swappers], 1 if device.name == "cpu" else device.threads)
     made = work / "made"
     yield from work_folder(made, {**stamp(clip, parts, recipe), "encoder": f"{encoder_version()} {encoder}"})
     encoding = made / ("pictures" if is_folder(out, clip) else f"film{out.suffix}")
@@ -107,7 +129,7 @@ def convert(
                 begin = writer.begin if kept is None else min(writer.begin, kept.begin)
                 if begin:
                     yield Note(f"{out}: going on with an earlier conversion, {begin} of {clip.count} frames done")
-                for frame, pixels, box in worked(clip, swappers, recipe, begin, workers, kept):
+                for frame, pixels, box in worked(clip, swappers, recipe, begin, crew, workers, kept):
                     if frame.index >= writer.begin:
                         writer.write(frame, pixels, box)
                     if (frame.index + 1) % 10 == 0 or frame.index + 1 == clip.count:
@@ -165,18 +187,7 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
     return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}
 
 
-@dataclass(frozen=True, eq=False)
-class Swap:
-    """One face of one frame that is to be replaced."""
-
-    swapper: Swapper
-    points: NDArray[np.float32]
-    acting: NDArray[np.float32]
-    who: tuple[int, int]
-    """the same for one face from frame to frame: which of the parts, and its track"""
-
-
-Looked = tuple[Frame, dict[tuple[int, int], Glimpse]]
+Looked = tuple[Frame, Glimpses]
 
 
 def worked(
@@ -184,6 +195,7 @@ def worked(
     swappers: Sequence[tuple[Swapper, Faces]],
     recipe: ConvertRecipe,
     begin: int,
+    crew: Crew[Sequence[Swapper]],
     workers: int,
     layers: LayerFolder | None = None,
 ) -> Iterator[tuple[Frame, NDArray[Any] | None, Box | None]]:
@@ -194,33 +206,29 @@ def worked(
     after its own. A late begin gives just what a begin at 0 does.
     """
     swaps: dict[int, list[Swap]] = {}
-    for number, (swapper, faces) in enumerate(swappers):
+    for number, (_, faces) in enumerate(swappers):
         acting = faces.acting()
         for row, frame in enumerate(faces.frame.tolist()):
             who = (number, int(faces.track[row]))
-            swaps.setdefault(frame, []).append(Swap(swapper, faces.points[row], acting[row], who))
+            swaps.setdefault(frame, []).append(Swap(who, faces.points[row], acting[row]))
     label = Label.of(clip.size) if recipe.label != "none" else None
     labelled_until = math.inf if recipe.label == "whole" else clip.pts[0] + START_S / clip.time_base
 
-    def look(frame: Frame) -> Looked:
-        seen = {swap.who: swap.swapper.glimpse(frame.pixels, swap.points) for swap in swaps.get(frame.index, ())}
-        return frame, {who: glimpse for who, glimpse in seen.items() if glimpse is not None}
+    def see(frame: Frame) -> Looked:
+        shown = swaps.get(frame.index)
+        return frame, crew(look, frame.pixels, shown) if shown else {}
 
     def work(window: Sequence[Looked | None]) -> tuple[Frame, NDArray[Any] | None, Box | None]:
         middle = window[REACH]
         assert middle is not None
-        frame, before = middle
+        frame, _ = middle
         pixels: NDArray[Any] | None = None
         box: Box | None = None
-        laid = []
-        for swap in swaps.get(frame.index, ()):
-            glimpses = [None if looked is None else looked[1].get(swap.who) for looked in window]
-            known = steady(glimpses) if swap.who in before else None
-            plate = frame.pixels if pixels is None else pixels
-            pixels, layer = swap.swapper(plate, swap.points, swap.acting, known)
-            if layer is not None:
-                laid.append(layer)
-                box = around(box, layer.box)
+        laid: Sequence[Layer] = ()
+        if shown := swaps.get(frame.index):
+            glimpses = [None if looked is None else looked[1] for looked in window]
+            done = crew(swapped, frame.pixels, shown, glimpses, layers is not None)
+            pixels, box, laid = done.laid(frame.pixels), done.box, done.layers
         if layers is not None:
             layers.write(frame, laid)
         if label is not None and frame.pts < labelled_until:
@@ -229,8 +237,21 @@ def worked(
         return frame, pixels, box
 
     ahead = 2 * workers + 2
-    looked = ordered_map(read(clip, max(0, begin - REACH)), look, workers, ahead)
+    looked = ordered_map(read(clip, max(0, begin - REACH)), see, workers, ahead)
     return ordered_map(_windows(looked, begin), work, workers, ahead)
+
+
+def _equipped(swappers: Sequence[Swapper], threads: int) -> Sequence[Swapper]:
+    torch.set_num_threads(threads)
+    return swappers
+
+
+def _processes(clip: Clip, recipe: ConvertRecipe, device: Device, workers: int) -> int:
+    """How many processes beside this one shorten the work."""
+    frames = sum(stop - start for start, stop in clip.stretches(recipe.ranges))
+    if device.name != "cpu" or workers == 1 or frames < _WORTH_PROCESSES:
+        return 0
+    return min(workers, _MOST_PROCESSES)
 
 
 def _windows(looked: Generator[Looked, None, None], begin: int) -> Iterator[Sequence[Looked | None]]:
