@@ -11,7 +11,7 @@ from facedouble.find.mask import drawing
 from facedouble.geometry import FACE_OVAL, LOWER_LIP, UPPER_LIP, apply, turned_and_aligned
 from facedouble.judge.picture import gaze
 from facedouble.learn.model import Network
-from facedouble.learn.shape import _canonical, carried, rest, shape_offset
+from facedouble.learn.shape import _EYES, _LIDS, _canonical, carried, rest, shape_offset
 from facedouble.recipes import TrainRecipe
 
 RANDOM = np.random.default_rng(5)
@@ -166,6 +166,44 @@ def test_lips_that_touch_touch_on_every_face(faces_a: FaceSet, apart: float) -> 
             np.testing.assert_allclose(thick, shown[lip[:-1], 1] - shown[lip[-1], 1], atol=2e-3)
     elsewhere = np.delete(np.arange(478), np.concatenate([lip.ravel() for lip in rows]))
     np.testing.assert_allclose(carried(closed, acting, offset, 1.0)[elsewhere], closed[elsewhere], atol=1e-5)
+
+
+@pytest.mark.parametrize("wider", [0.02, -0.012])
+@pytest.mark.parametrize("eye", [0, 1], ids=["right", "left"])
+def test_an_eye_that_is_shut_is_shut_on_every_face(faces_a: FaceSet, eye: int, wider: float) -> None:
+    """B's eyes are wider, or narrower: an open eye is as B's, a shut one is shut, the other eye looks on. And B's stand
+    elsewhere, shut or not."""
+    points, acting = aligned(faces_a)[0], faces_a.faces.acting()[0]
+    acting[-2:] = 0
+    corners, _ = _EYES[eye]
+    (upper, lower), around, above = _LIDS[eye]
+    edges = [*upper, *lower]
+    offset = np.zeros((478, 3), np.float32)
+    offset[[*corners, *edges, *around, *above], 0] = 0.03
+    offset[[*upper, *above], 1], offset[lower, 1] = -wider / 2, wider / 2
+
+    def shown(gap: float) -> np.ndarray:
+        one = points.copy()
+        between = np.linspace(0, 1, len(upper) + 2)[1:-1, None]
+        one[upper] = one[lower] = (1 - between) * points[corners[0]] + between * points[corners[1]]
+        one[upper, 1] -= gap / 2
+        one[lower, 1] += gap / 2
+        return one
+
+    for gap, wanted in ((0.0, 0.0), (0.06, 0.06 + wider)):
+        face = shown(gap)
+        found = carried(face, acting, offset, 1.0)
+        np.testing.assert_allclose((found[lower, 1] - found[upper, 1]).mean(), wanted, atol=2e-3)
+        np.testing.assert_allclose(found[edges, 0] - face[edges, 0], 0.03, atol=2e-3)
+        fold = (found[above, 1] - face[above, 1]) / (-wider / 2)
+        np.testing.assert_allclose(fold, 1 if gap else 0.6, atol=0.1)
+        other = [row for lids in _LIDS[1 - eye][0] for row in lids]
+        np.testing.assert_allclose(found[other], face[other], atol=1e-5)
+    # From shut to open nothing leaps, and lids never lie in each other's place.
+    ways = np.linspace(0, 0.04, 41)
+    faces = [carried(shown(way), acting, offset, 1.0) for way in ways]
+    gaps = np.array([face[lower, 1].mean() - face[upper, 1].mean() for face in faces])
+    assert gaps.min() > -1e-4 and np.diff(gaps).min() > 0 and np.diff(gaps).max() < 0.003
 
 
 def test_one_person_twice_has_the_same_shape(faces_a: FaceSet) -> None:

@@ -25,6 +25,24 @@ _SPEAKING = 0.1
 """of a face square, how far lips are parted from where on they are as far apart as B's shape makes them"""
 _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
 """corners, and the iris with its middle"""
+_LIDS = (
+    (
+        ([246, 161, 160, 159, 158, 157, 173], [7, 163, 144, 145, 153, 154, 155]),
+        [247, 30, 29, 27, 28, 56, 190, 25, 110, 24, 23, 22, 26, 112],
+        [113, 225, 224, 223, 222, 221, 189],
+    ),
+    (
+        ([466, 388, 387, 386, 385, 384, 398], [249, 390, 373, 374, 380, 381, 382]),
+        [467, 260, 259, 257, 258, 286, 414, 255, 339, 254, 253, 252, 256, 341],
+        [342, 445, 444, 443, 442, 441, 413],
+    ),
+)
+"""of both eyes the edges of the lids, upper and lower; the rows around them, and above those"""
+_SHUT = (0.0, 0.45, 0.6)
+"""how much of B's shape each of these keeps where an eye is shut; of rendered people, whose lids are known"""
+_TOUCH, _LOOK = 0.01, 0.025
+"""of a face square, how far lids are parted that touch, and from where on they are as far apart as B's shape makes
+them"""
 
 
 def rest(acting: NDArray[Any]) -> NDArray[np.float32]:
@@ -113,7 +131,7 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
 
     Lips that touch do so on every face: what B's shape has between them grows with how far A's are parted. It is known
     as the mean of mouths that speak, and added to closed ones would show a black line, or, taken off, lips in each
-    other's place.
+    other's place. Nor does B's shape open an eye that is shut: its lids then lie between its corners as A's do.
     """
     turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN)
     moved = square_px * np.swapaxes(turned @ offset.T, -1, -2)
@@ -122,6 +140,8 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
     apart = np.maximum(1 - parted / _SPEAKING, 0) * (moved[..., lower, :] - moved[..., upper, :])
     moved[..., UPPER_LIP, :] += apart[..., None, :, :] / 2
     moved[..., LOWER_LIP, :] -= apart[..., None, :, :] / 2
+    for (corners, _), lids in zip(_EYES, _LIDS, strict=True):
+        _shut(points, moved, corners, lids, square_px)
     result = points + moved
     away = np.mean([_gaze(points, *eye) - _gaze(result, *eye) for eye in _EYES], axis=0)
     for corners, iris in _EYES:
@@ -129,6 +149,22 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
         looking = _complex(result[..., iris, :]) + (away * (left - right))[..., None]
         result[..., iris, 0], result[..., iris, 1] = looking.real, looking.imag
     return np.asarray(result, np.float32)
+
+
+def _shut(
+    points: NDArray[Any], moved: NDArray[Any], corners: tuple[int, int], lids: tuple[Any, ...], square_px: float
+) -> None:
+    """Take from `moved` (..., 478, 2), how B's shape moves A's landmarks, what would part the lids of shut eyes."""
+    right, left = (_complex(points[..., [corner], :]) for corner in corners)
+    (upper, lower), *around = lids
+    parted = (_complex(points[..., lower, :] - points[..., upper, :]) / (left - right)).imag.mean(-1, keepdims=True)
+    parted = parted * np.abs(left - right) / square_px
+    opened = np.clip((parted - _TOUCH) / (_LOOK - _TOUCH), 0, 1)[..., None]
+    from_right, to_left = moved[..., [corners[0]], :], moved[..., [corners[1]], :]
+    for rows, kept in zip(([*upper, *lower], *around), _SHUT, strict=True):
+        along = ((_complex(points[..., rows, :]) - right) / (left - right)).real[..., None]
+        line = from_right + along * (to_left - from_right)
+        moved[..., rows, :] = line + (kept + (1 - kept) * opened) * (moved[..., rows, :] - line)
 
 
 def _gaze(points: NDArray[Any], corners: tuple[int, int], iris: range) -> NDArray[Any]:
