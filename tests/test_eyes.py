@@ -46,7 +46,7 @@ def seen(faces: FaceSet, row: int, plate: tuple[float, ...] = BLUISH) -> Drawn:
 
 def colour(picture: Picture, drawn: Drawn) -> Picture:
     """(3,) of luminance 1."""
-    white = picture[white_mask(drawn.points_b, (256, 256), 0.3) > 0.9].mean(0)
+    white = picture[white_mask(drawn.points_b, (256, 256), rim=0.3) > 0.9].mean(0)
     return np.asarray(white / (white @ LIGHT), np.float32)
 
 
@@ -63,6 +63,31 @@ def test_the_white_is_as_white_as_the_clips(faces_a: FaceSet, lamp: tuple[float,
         np.testing.assert_allclose(result @ LIGHT, one.face @ LIGHT, atol=1e-3)  # as light as it was
         away = cv2.dilate(white_mask(one.points_b, (256, 256)), np.ones((15, 15))) == 0
         np.testing.assert_array_equal(result[away], one.face[away])
+
+
+@pytest.mark.parametrize(("pixel", "mended"), [(4.0, True), (0.8, False)])
+def test_an_iris_of_a_few_px_leaves_no_brown_beside_it(faces_a: FaceSet, pixel: float, mended: bool) -> None:
+    """A network of few px mixes the colours of iris and white; of one that draws them finely they are its own."""
+    faces = []
+    for row in ROWS:
+        one = seen(faces_a, row, PINK)
+        brown = np.where(one.face.max(2, keepdims=True) < 0.3, np.array((0.3, 0.12, 0.03), np.float32), one.face)
+        light = brown @ LIGHT
+        soft = cv2.GaussianBlur(brown, (0, 0), 3)
+        faces.append(replace(one, face=soft * (light / (soft @ LIGHT))[..., None], pixel=pixel))
+    fit = fitted(faces, None, sharpen=True, grain=False)
+    for one in faces:
+        size = (256, 256)
+        whole = white_mask(one.points_b, size, rim=0.5) > 0.9
+        beside = (white_mask(one.points_b, size, 1.15) > 0.9) & (white_mask(one.points_b, size, 1.4) < 0.1)
+        result = fit.eyes(one.face, one)
+        apart = []
+        for picture in (one.face, result):
+            near, white = (picture[there].mean(0) for there in (beside, whole))
+            apart.append(abs(float(near[0] / near[2] - white[0] / white[2])))
+        assert apart[0] > 0.08
+        assert apart[1] < 0.4 * apart[0] if mended else apart[1] > 0.6 * apart[0]
+        np.testing.assert_allclose(result @ LIGHT, one.face @ LIGHT, atol=1e-3)
 
 
 def test_what_does_not_show_is_not_guessed(faces_a: FaceSet) -> None:

@@ -104,6 +104,22 @@ def test_a_gleam_on_a_brown_eye_is_white_and_its_pattern_brown() -> None:
     np.testing.assert_allclose(pattern / pattern[0], face[0, 0] / face[0, 0, 0], rtol=1e-4)
 
 
+def test_a_light_iris_lightens_no_dark_one() -> None:
+    """A's irises are light, B's dark, both beside the same white: what tells them apart is no light. A shadow is, that
+    falls on half of A's iris."""
+    one, face = drawn(0.02), np.full((SIZE, SIZE, 3), 0.6, np.float32)
+    for picture, iris in ((one.plate, 0.35), (face, 0.12)):
+        for middle in ((110, 120), (190, 120)):
+            cv2.circle(picture, middle, 7, (iris,) * 3, -1, cv2.LINE_AA)
+    result = with_gleam(face, replace(one, face=face))
+    for row, column in ((120, 110), (120, 190), (117, 107), (123, 193)):
+        np.testing.assert_allclose(result[row, column], 0.12, atol=0.03)
+    shaded = one.plate.copy()
+    shaded[117:124, 103:110] *= 0.4
+    result = with_gleam(face, replace(one, plate=shaded, face=face))
+    assert result[120, 106].mean() < 0.75 * result[120, 114].mean()
+
+
 def test_an_eye_in_the_shade_stays_there_and_one_in_the_light_gets_none() -> None:
     one = drawn(0.02)
     eyes = [inside(one.points, lids) for lids in (RIGHT_EYE, LEFT_EYE)]

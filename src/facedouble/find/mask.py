@@ -107,12 +107,13 @@ def iris_mask(points: NDArray[Any], size: tuple[int, int], part: float) -> tuple
     return np.minimum(seen, 1), whole
 
 
-def white_mask(points: NDArray[Any], size: tuple[int, int], rim: float = 0.0) -> NDArray[np.float32]:
-    """(H, W) 0..1: the white of both eyes, without a `rim` of so many radii of the iris along lids and iris."""
+def white_mask(points: NDArray[Any], size: tuple[int, int], part: float = 1.0, rim: float = 0.0) -> NDArray[np.float32]:
+    """(H, W) 0..1: the white of both eyes, which is what is beyond `part` of the iris's radius; without a `rim` of so
+    many radii along lids and iris."""
     import cv2
 
     seen, rim_px = np.zeros(size[::-1], np.float32), round(rim * iris_radius(points) / 2)
-    for disc, opening in _irises(points, size, 1 + rim):
+    for disc, opening in _irises(points, size, part + rim):
         inside = cv2.erode(opening, np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8))
         seen += np.minimum(inside, 255 - disc) / np.float32(255)
     return np.minimum(seen, 1)

@@ -2,7 +2,8 @@
 
 An iris gets the colour that it has against the skin in B's faces (learn.iris). The white gets the one that A's has in
 this clip: white is white on everybody, and what colour it has is the light's, but B's comes from B's light, and along
-with B's skin it was brought to the colour of A's.
+with B's skin it was brought to the colour of A's. Of few px an iris also colours the white beside it, which has one
+colour all over then.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from ..geometry import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from ..learn.iris import UNKNOWN
 from .drawn import Drawn
 
-_SOFT = 0.01
+_SOFT = 0.004
 """of a face square, over which the colours fade"""
+_INSIDE = 0.93
+"""of an iris's radius: its rim is dark, and landmarks may say a little more than it has; the white's is bright"""
 _AN_IRIS_PX = (3, 6)
 """its radius, in px of the network: of so few the colour is that of the lids as well, of so many it is its own"""
 _RIM = 0.2
 """of an iris's radius, along it and the lids, where the white mixes with both"""
 _LEAST_PX = 20
 """of white, by which its colour is told"""
-_BRIGHT = 0.6
+_BRIGHT = 0.2
 """of these, that may lie in the shade of lashes"""
 _AS_LIGHT = 0.9
 """as A's skin: a darker white lies in the shade of lids and lashes, and has their colour"""
@@ -49,6 +52,8 @@ class Look:
     """of its irises together, in px of the network"""
     whites: NDArray[np.float32] | None
     """(3,) the colour of the plate's white over that of the drawn face's"""
+    white: NDArray[np.float32] | None
+    """(3,) the drawn face's white, RGB of luminance 1"""
 
     @classmethod
     def at(cls, drawn: Drawn, lit: NDArray[np.float32]) -> Self:
@@ -62,7 +67,8 @@ class Look:
             and _light(wanted) > _AS_LIGHT * _light(theirs)
         ):
             whites = np.asarray(_coloured(wanted) / _coloured(own), np.float32)
-        return cls(skin, iris_radius(drawn.points_b) / drawn.pixel, whites)
+        white = _white(drawn.face, drawn.points_b)
+        return cls(skin, iris_radius(drawn.points_b) / drawn.pixel, whites, None if white is None else _coloured(white))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +77,12 @@ class Eyes:
 
     iris: NDArray[np.float32] | None = None
     """(3,) B's here, RGB of luminance 1"""
-    iris_lacks: float = 0.0
-    """how much of it the drawn ones lack, of 1"""
+    lacks: float = 0.0
+    """how much of their own colours the drawn eyes lack, of 1"""
     whites: NDArray[np.float32] | None = None
     """(3,) what the drawn white is to be multiplied by"""
+    white: NDArray[np.float32] | None = None
+    """(3,) the drawn white's middle colour, RGB of luminance 1: beside an iris it has that of the iris as well"""
 
     @classmethod
     def of(cls, looks: Sequence[Look], iris: NDArray[np.float32] = UNKNOWN) -> Self:
@@ -84,19 +92,20 @@ class Eyes:
             return cls()
         few, enough = _AN_IRIS_PX
         lacks = float(np.clip((enough - np.median([look.radius for look in looks])) / (enough - few), 0, 1))
-        known = bool(lacks and iris.any())
         whites = [look.whites for look in looks if look.whites is not None]
+        white = [look.white for look in looks if look.white is not None]
         return cls(
-            iris=_coloured(iris * np.median(skins, axis=0)) if known else None,
-            iris_lacks=lacks if known else 0.0,
+            iris=_coloured(iris * np.median(skins, axis=0)) if lacks and iris.any() else None,
+            lacks=lacks,
             whites=np.clip(np.median(whites, axis=0), np.exp(-_MOST), np.exp(_MOST)) if len(whites) > _FEW else None,
+            white=_coloured(np.median(white, axis=0)) if len(white) > _FEW else None,
         )
 
     def __call__(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         """`face` (h, w, 3), as `drawn`, with eyes as light as they are, but of these colours."""
         import cv2
 
-        if self.iris is None and self.whites is None:
+        if self.iris is None and self.whites is None and self.white is None:
             return face
         soft, eyes = _SOFT * drawn.square_px, drawn.points_b[[*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]]
         x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
@@ -107,13 +116,15 @@ class Eyes:
             return face
         points, size, result = drawn.points_b - (x0, y0), part.shape[1::-1], face.copy()
         light = (part @ _LUMINANCE)[..., None]
-        if self.whites is not None:
-            there = cv2.GaussianBlur(white_mask(points, size), (0, 0), soft)[..., None]
-            white = part * self.whites
-            white *= light / np.maximum((white @ _LUMINANCE)[..., None], 1e-6)
+        if self.whites is not None or self.white is not None:
+            there = cv2.GaussianBlur(white_mask(points, size, _INSIDE), (0, 0), soft)[..., None]
+            white = part if self.white is None else part + self.lacks * (light * self.white - part)
+            if self.whites is not None:
+                white = white * self.whites
+                white *= light / np.maximum((white @ _LUMINANCE)[..., None], 1e-6)
             result[around] += there * (white - part)
         if self.iris is not None:
-            there = self.iris_lacks * cv2.GaussianBlur(iris_mask(points, size, 1.0)[0], (0, 0), soft)[..., None]
+            there = self.lacks * cv2.GaussianBlur(iris_mask(points, size, _INSIDE)[0], (0, 0), soft)[..., None]
             result[around] += there * (light * self.iris - result[around])
         return result
 
@@ -121,7 +132,7 @@ class Eyes:
 def pure_white(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) where landmarks (478, 2) have the white of eyes, but for what mixes with lids and iris, in a picture of
     `size` (width, height)."""
-    return np.asarray(white_mask(points, size, _RIM) > 0.5)
+    return np.asarray(white_mask(points, size, rim=_RIM) > 0.5)
 
 
 def _light(rgb: NDArray[Any]) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import iris_radius, outline_mask
+from ..find.mask import iris_mask, iris_radius, outline_mask
 from ..footage import LUMINANCE
 from ..geometry import INNER_LIPS, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from .drawn import Drawn
@@ -28,12 +28,14 @@ _SOFT = 0.012
 """over which an opening's edge fades"""
 _GLEAM = 0.03
 """finer than this the light in an eye is A's"""
-_BRIGHT = 0.25
+_BRIGHT = 0.5
 """natural logarithm of how much lighter than the drawn eye a gleam is, and more than an iris's own pattern"""
 _SHADE = 0.7
 """natural logarithm of how much darker an eye may be made"""
 _TOLD_BY = 1.0
 """squares of an iris's radius: how much white tells all of the shade"""
+_INNER = 0.8
+"""of an iris's radius: beyond it, it mixes with the white"""
 _LEAST_PX = 4
 _LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
@@ -54,7 +56,8 @@ def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
 
 def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     """`face` (h, w, 3) 0..1 with the fine part of how light the plate is between A's lids - highlights, the iris's
-    edge - in place of the drawn one's; the colour of the eyes is B's, that of highlights none.
+    edge - in place of the drawn one's; how light an iris is beside the white is B's, as are their colours, and that of
+    highlights is none.
 
     And an eye that lies in the shade does so on every face: where the plate's white is darker than the drawn one, which
     has the light of the skin around it, all of the eye is as much darker. Not lighter: what lids of B's own shade it is
@@ -70,7 +73,7 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         # Blurred within the opening alone: lids and lashes are the drawn ones.
         alpha = opening.alpha[..., 0]
         light, light_b = (np.log(part @ _LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
-        fine = (light - light_b) * alpha
+        fine = (light - light_b - _unlike(light - light_b, opening, drawn)) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
         fine += alpha * (_shade(light - light_b, opening, drawn) - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
@@ -113,6 +116,17 @@ class _Opening:
         )
         alpha = _within(drawn.points_b - low, outline, inside.shape[1::-1], _SOFT * drawn.square_px)
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
+
+
+def _unlike(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> NDArray[np.float32]:
+    """(h, w): how much of what the plate's eye is `lighter` by, than the drawn one, is due to what both are, not to
+    light: an iris of another colour, in the middle, and the white. 0 where either is not seen."""
+    points, size = drawn.points_b - (eye.there[1].start, eye.there[0].start), (lighter.shape[1], lighter.shape[0])
+    (whole, inner), white = (iris_mask(points, size, part)[0] for part in (1.0, _INNER)), pure_white(points, size)
+    if not (inner > 0.5).any() or not white.any():
+        return np.zeros_like(lighter)
+    of_iris, of_white = (float(np.median(lighter[there])) for there in (inner > 0.5, white))
+    return np.asarray(of_white + whole * (of_iris - of_white), np.float32)
 
 
 def _shade(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> float:
