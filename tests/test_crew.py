@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,18 @@ def test_one_that_is_killed_is_heard_of_by_all_who_ask() -> None:
         for one in waiting:
             with pytest.raises(MachineError, match="ended from outside, most likely for want of memory"):
                 one.result(20)
+
+
+def test_where_none_can_be_started_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(BaseProcess, "start", full)
+    with (
+        Crew[Tool](2) as crew,
+        pytest.raises(MachineError, match=r"0 of 2 processes .*Cannot allocate memory.*--workers 1"),
+    ):
+        crew.equip(Tool, 1)
 
 
 def test_it_ends_before_its_tool_is_there_and_while_it_works() -> None:

@@ -45,7 +45,7 @@ class Crew(Generic[Tool]):
         self._lines: list[Connection] = []
         self._free: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._starter = ThreadPoolExecutor(1)
-        self._started = self._starter.submit(self._start, list(modules))
+        self._started = self._starter.submit(self._start, list(modules)) if count else None
 
     def _start(self, modules: list[str]) -> None:
         # On Linux one process imports the modules, and the others are forked from it: once paid, and shared memory.
@@ -76,15 +76,15 @@ class Crew(Generic[Tool]):
     def equip(self, make: Callable[P, Tool], *arguments: P.args, **named: P.kwargs) -> None:
         """Give each of them a tool, made there; before the first call. Raises MachineError where there is no room for
         more processes, and what `make` raises."""
-        if not self.count:
+        if self._started is None:
             self._tool = make(*arguments, **named)
             return
         try:
             self._started.result()
-        except OSError as error:
+        except (EOFError, OSError) as error:
             raise MachineError(
-                f"no more than {len(self._processes)} of {self.count} processes can be started here "
-                f"({error.strerror}). Choose --workers 1."
+                f"no more than {len(self._processes)} of {self.count} processes could be started here "
+                f"({getattr(error, 'strerror', None) or 'the first ended at once'}). Choose --workers 1."
             ) from error
         order = _packed((make, arguments, named))
         with _heard():
