@@ -114,6 +114,21 @@ def test_the_edge_of_a_hard_shadow_is_hard_and_that_of_a_soft_one_soft(faces_b: 
         assert wanted < band < wanted + wider
 
 
+def test_many_hard_edges_are_told_more_finely(faces_b: FaceSet, alike: Light) -> None:
+    """The shadow of a blind, as a small lamp throws it, and as a large one does."""
+    face, points = large(faces_b, 4)
+    inside, width = cheeks(points, len(face)), float(np.ptp(points[FACE_OVAL, 1]))
+    row = np.arange(len(face), dtype=np.float32) / width
+    for soft, slat, times in ((0.7, 0.12, 2), (8.0, 0.4, 1)):
+        blind = np.where((row / slat) % 2 < 1, 1.0, 0.3).astype(np.float32)
+        lit = cv2.GaussianBlur(np.tile(blind[:, None, None], (1, len(face), 3)), (0, 0), soft)
+        one = drawn(face, face * lit, points)
+        flat = alike.read(face, one, seen(face))
+        assert flat is not None and len(flat) == times * SIDE_PX
+        told = (logarithm(alike(face, one, seen(face))) - logarithm(face)).mean(-1)
+        assert np.corrcoef(told[inside], np.log(lit[..., 0])[inside])[0, 1] > 0.994
+
+
 def test_eyes_and_lips_lie_in_the_shadow_as_well(faces_b: FaceSet, alike: Light) -> None:
     face, points = large(faces_b, 4)
     plate = face * half(points, len(face), (0.3, 0.3, 0.3))

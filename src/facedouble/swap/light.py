@@ -32,7 +32,7 @@ _FEATURES = 0.2
 """how far, as a logarithm, two faces in the same light differ by their folds and hollows, which are to stay B's; a
 lamp's shadow is several times as dark"""
 _EDGE, _HARD = 0.0035, 0.4
-"""over which the edge of a hard shadow is told, and how strong, as a logarithm, light and shadow are at one"""
+"""over which the edge of a hard shadow is told at first, and how strong, as a logarithm, light and shadow are at one"""
 _LIDS_PX, _BROWS_PX = 5, 3
 """of the flat face, around eyes and brows: skin that folds there, as in a wink, may be as light or dark as a lamp makes
 it, and is taken for lit as far as the rest of the skin is"""
@@ -49,11 +49,13 @@ _LEAST = 0.004
 """of the flat picture, that must be seen skin"""
 _SHOWN = 0.3
 """of the px that places have in the picture on the mean, from which on one tells all it can"""
-_SQUARE_PX, _HARD_SQUARE_PX = 64, 128
-"""of a face square, that are enough to lay light on a face, and to lay light with hard edges"""
+_SQUARE_PX = 64
+"""of a face square, that are enough to lay light on a face"""
 _STEEP, _MANY = 0.12, 0.04
-"""how much, as a logarithm, it changes there from one px of the flat face to the next, and in what part of these (soft
-lamps: 0 to 0.016; a hard one: 0.11 to 0.17)"""
+"""how much, as a logarithm, light with hard edges changes from one px of the flat face to the next, and in what part of
+these (soft lamps: 0 to 0.016; a hard one: 0.11 to 0.17)"""
+_TIMES = 2
+"""as large is the flat face that shows such edges"""
 # Of a face square.
 _TORN, _BEYOND, _SOFT = 0.0025, 0.1, 0.02
 """over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
@@ -66,6 +68,8 @@ class Light:
 
     usual: UsualFaces
     surface: Surface
+    finer: Surface
+    """for light with hard edges"""
     even: NDArray[np.float32]
     """(128, 128) 0..1: where skin lies flat, whatever a face does"""
 
@@ -76,7 +80,7 @@ class Light:
         surface = Surface(SIDE_PX)
         places = surface.places
         even = np.minimum(beside(places, _LIDS_PX, LEFT_EYE, RIGHT_EYE), beside_brows(places, _BROWS_PX))
-        return cls(usual, surface, cv2.GaussianBlur(even, (0, 0), _GRADUAL_PX))
+        return cls(usual, surface, Surface(_TIMES * SIDE_PX), cv2.GaussianBlur(even, (0, 0), _GRADUAL_PX))
 
     def __call__(self, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]) -> NDArray[np.float32]:
         """`face` (h, w, 3) 0..1, as `drawn` but for its detail, in the light of the plate, of which `bare` (h, w) 0..1
@@ -87,19 +91,13 @@ class Light:
         return relit(face, _laid(flat, drawn))
 
     def read(self, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """(128, 128, 3) on the flat skin: what is to be added to the logarithm of the face's light."""
+        """(k, k, 3) on the flat skin: what is to be added to the logarithm of the face's light; k is 128, or 256 where
+        it has hard edges."""
         import cv2
 
-        seen = self.surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
-        own = self.surface.flattened(face, drawn.points_b)
-        weight = self.usual.skin * seen[..., 3]
-        for points in (drawn.points, drawn.points_b):
-            facing = self.surface.facing(points)
-            usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
-            weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
+        apart, weight = self._apart(self.surface, face, drawn, bare)
         if weight.mean() < _LEAST:
             return None
-        apart = logarithm(seen[..., :3]) - logarithm(own)
         broad, _ = _near(_weighted(apart, weight), _BROAD)
         # What is nearer than that differs by what the two are as well, but that is known.
         unlike = _weighted(apart - self.usual.ratio, weight)
@@ -116,10 +114,56 @@ class Light:
         strength, _ = _near(_weighted(squares, weight), _AROUND)
         around, _ = _near(_weighted(squares, weight * self.even), _BROAD)
         strength += (1 - self.even) * np.minimum(around - strength, 0)
-        there, known = _near(unlike, _EDGE)
-        fine = plain(there - base, fine, known * _above(strength, _HARD))
-        light = broad + plain(fine, tint, _above(strength, _FEATURES)) + cv2.merge([self.usual.contrast] * 3)
-        return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
+        layers = [broad + cv2.merge([self.usual.contrast] * 3), base, fine, tint]
+        layers += [_above(strength, limit) for limit in (_FEATURES, _HARD)]
+        light = _with_edges(unlike, _EDGE, *layers)
+        grey = _luminance(light)
+        steep = np.abs(np.diff(grey, axis=0)[:, :-1]) + np.abs(np.diff(grey, axis=1)[:-1]) > _STEEP
+        if steep.mean() < _MANY:
+            return light
+        apart, weight = self._apart(self.finer, face, drawn, bare)
+        unlike = _weighted(apart - _larger(self.usual.ratio), weight)
+        return _with_edges(unlike, _EDGE / _TIMES, *(_larger(layer) for layer in layers))
+
+    def _apart(
+        self, surface: Surface, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's; and (k, k)
+        0..1 how far light can be told by it."""
+        import cv2
+
+        seen = surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
+        own = surface.flattened(face, drawn.points_b)
+        skin = self.usual.skin if surface is self.surface else _larger(self.usual.skin)
+        weight = skin * seen[..., 3]
+        for points in (drawn.points, drawn.points_b):
+            facing = surface.facing(points)
+            usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
+            weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
+        return logarithm(seen[..., :3]) - logarithm(own), weight
+
+
+def _with_edges(
+    unlike: NDArray[np.float32],
+    spread: float,
+    broad: NDArray[np.float32],
+    base: NDArray[np.float32],
+    fine: NDArray[np.float32],
+    tint: NDArray[np.float32],
+    lit: NDArray[np.float32],
+    hard: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(k, k, 3): all of the light: `broad`, and upon it what is `fine` as far as a place is `lit` (k, k) 0..1, else its
+    `tint`; as fine as `spread` where it is `hard`, by what is `unlike`, weighted, less its `base`."""
+    there, known = _near(unlike, spread)
+    light = broad + plain(plain(there - base, fine, known * hard), tint, lit)
+    return np.asarray(np.clip(light, -_MOST, _MOST), np.float32)
+
+
+def _larger(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(cv2.resize(flat, None, fx=_TIMES, fy=_TIMES, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _laid(flat: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
@@ -127,14 +171,13 @@ def _laid(flat: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     import cv2
 
     # As smooth as it is it needs no more pixels.
-    grey = _luminance(flat)
-    steep = np.abs(np.diff(grey, axis=0)[:, :-1]) + np.abs(np.diff(grey, axis=1)[:-1]) > _STEEP
-    shrink = max(1, int(drawn.square_px / (_HARD_SQUARE_PX if steep.mean() > _MANY else _SQUARE_PX)))
+    finer = flat.shape[0] // SIDE_PX
+    shrink = max(1, int(drawn.square_px / (_SQUARE_PX * finer**2)))
     laid = drawn.skin.every(shrink).laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)))
     inside = np.asarray(laid[..., 3] > 0.99, np.float32)
     seen = _weighted(laid[..., :3], inside)
     # Where the face turns away from itself, as beside a nose, its skin is torn.
-    (whole, _), (beyond, _) = (_mean(seen, spread * drawn.square_px / shrink) for spread in (_TORN, _BEYOND))
+    (whole, _), (beyond, _) = (_mean(seen, spread * drawn.square_px / shrink) for spread in (_TORN / finer, _BEYOND))
     soft = cv2.GaussianBlur(inside, (0, 0), max(_SOFT * drawn.square_px / shrink, 0.5))
     mixed = plain(whole, beyond, inside * np.clip(2 * soft - 1, 0, 1))
     large = cv2.resize(mixed, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
@@ -163,7 +206,7 @@ def _weighted(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArr
 
 def _near(flat: NDArray[np.float32], spread: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """`_mean` over about `spread` of the flat face's width, and how far (h, w) 0..1 enough of it is known there."""
-    mean, weight = _mean(flat, spread * _FACE * SIDE_PX)
+    mean, weight = _mean(flat, spread * _FACE * flat.shape[0])
     return mean, np.clip(weight / np.float32(_ENOUGH), 0, 1)
 
 
