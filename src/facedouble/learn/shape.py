@@ -162,7 +162,7 @@ def _shut(
     opened = np.clip((parted - _TOUCH) / (_LOOK - _TOUCH), 0, 1)[..., None]
     from_right, to_left = moved[..., [corners[0]], :], moved[..., [corners[1]], :]
     for rows, kept in zip(([*upper, *lower], *around), _SHUT, strict=True):
-        along = ((_complex(points[..., rows, :]) - right) / (left - right)).real[..., None]
+        along = ((_complex(points[..., rows, :]) - right) / (left - right)).real[..., None].clip(0, 1)
         line = from_right + along * (to_left - from_right)
         moved[..., rows, :] = line + (kept + (1 - kept) * opened) * (moved[..., rows, :] - line)
 

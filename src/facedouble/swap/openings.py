@@ -73,13 +73,15 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         # Blurred within the opening alone: lids and lashes are the drawn ones.
         alpha = opening.alpha[..., 0]
         light, light_b = (np.log(part @ _LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
-        fine = (light - light_b - _unlike(light - light_b, opening, drawn)) * alpha
+        lighter, points = light - light_b, drawn.points_b - (opening.there[1].start, opening.there[0].start)
+        white = pure_white(points, (alpha.shape[1], alpha.shape[0]))
+        fine = (lighter - _unlike(lighter, white, points)) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
-        fine += alpha * (_shade(light - light_b, opening, drawn) - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
+        fine += alpha * (_shade(lighter, white, points) - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
         # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
-        white = np.maximum(np.exp(fine) - math.exp(_BRIGHT), 0) * np.exp(light_b)
-        result[opening.there] = part * np.exp(np.minimum(fine, _BRIGHT))[..., None] + white[..., None]
+        gleam = np.maximum(np.exp(fine) - math.exp(_BRIGHT), 0) * np.exp(light_b)
+        result[opening.there] = part * np.exp(np.minimum(fine, _BRIGHT))[..., None] + gleam[..., None]
     return np.asarray(np.clip(result, 0, 1), np.float32)
 
 
@@ -118,22 +120,21 @@ class _Opening:
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
 
 
-def _unlike(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> NDArray[np.float32]:
-    """(h, w): how much of what the plate's eye is `lighter` by, than the drawn one, is due to what both are, not to
-    light: an iris of another colour, in the middle, and the white. 0 where either is not seen."""
-    points, size = drawn.points_b - (eye.there[1].start, eye.there[0].start), (lighter.shape[1], lighter.shape[0])
-    (whole, inner), white = (iris_mask(points, size, part)[0] for part in (1.0, _INNER)), pure_white(points, size)
+def _unlike(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w): how much of what the plate's eye is `lighter` by (h, w), than the drawn one with landmarks (478, 2), is
+    due to what both are, not to light: an iris of another colour, and the `white` (h, w). 0 where either is not
+    seen."""
+    whole, inner = (iris_mask(points, (lighter.shape[1], lighter.shape[0]), part)[0] for part in (1.0, _INNER))
     if not (inner > 0.5).any() or not white.any():
         return np.zeros_like(lighter)
     of_iris, of_white = (float(np.median(lighter[there])) for there in (inner > 0.5, white))
     return np.asarray(of_white + whole * (of_iris - of_white), np.float32)
 
 
-def _shade(lighter: NDArray[np.float32], eye: _Opening, drawn: Drawn) -> float:
-    """0 or less: how dark, as a logarithm, an eye is in the plate beside the drawn one, than which that is `lighter`
-    (h, w); told by the white, which is the same on everybody, as far as enough of it is seen."""
-    points = drawn.points_b - (eye.there[1].start, eye.there[0].start)
-    white = pure_white(points, (lighter.shape[1], lighter.shape[0]))
+def _shade(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArray[np.float32]) -> float:
+    """0 or less: how dark, as a logarithm, an eye is in the plate beside the drawn one with landmarks (478, 2), than
+    which that is `lighter` (h, w); told by the `white` (h, w), which is the same on everybody, as far as enough of it
+    is seen."""
     if not white.any():
         return 0.0
     told = min(1.0, float(white.sum()) / (_TOLD_BY * iris_radius(points) ** 2))
