@@ -28,7 +28,7 @@ _SOFT = 0.012
 """over which an opening's edge fades"""
 _GLEAM = 0.03
 """finer than this the light in an eye is A's"""
-_BRIGHT = 0.5
+_BRIGHT = 0.25
 """natural logarithm of how much lighter than the drawn eye a gleam is, and more than an iris's own pattern"""
 _SHADE = 0.7
 """natural logarithm of how much darker an eye may be made"""
