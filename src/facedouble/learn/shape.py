@@ -12,7 +12,18 @@ from torch import Tensor
 
 from ..faces import HALF_RADIAN, LANDMARKS
 from ..find.mesh import Mesh
-from ..geometry import ALIGNMENT_POINTS, LOWER_LIP, TEMPLATE, UPPER_LIP, apply, scale_of, similarity, turned_and_aligned
+from ..geometry import (
+    ALIGNMENT_POINTS,
+    LEFT_EYE,
+    LOWER_LIP,
+    RIGHT_EYE,
+    TEMPLATE,
+    UPPER_LIP,
+    apply,
+    scale_of,
+    similarity,
+    turned_and_aligned,
+)
 
 _RIDGE = 1e-3
 """of the regression: a person's depth is the canonical mesh's where turning does not tell"""
@@ -27,12 +38,12 @@ _EYES = (((33, 133), range(468, 473)), ((362, 263), range(473, 478)))
 """corners, and the iris with its middle"""
 _LIDS = (
     (
-        ([246, 161, 160, 159, 158, 157, 173], [7, 163, 144, 145, 153, 154, 155]),
+        (RIGHT_EYE[:8:-1], RIGHT_EYE[1:8]),
         [247, 30, 29, 27, 28, 56, 190, 25, 110, 24, 23, 22, 26, 112],
         [113, 225, 224, 223, 222, 221, 189],
     ),
     (
-        ([466, 388, 387, 386, 385, 384, 398], [249, 390, 373, 374, 380, 381, 382]),
+        (LEFT_EYE[:8:-1], LEFT_EYE[1:8]),
         [467, 260, 259, 257, 258, 286, 414, 255, 339, 254, 253, 252, 256, 341],
         [342, 445, 444, 443, 442, 441, 413],
     ),

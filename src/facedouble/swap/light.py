@@ -95,7 +95,7 @@ class Light:
         it has hard edges."""
         import cv2
 
-        apart, weight = self._apart(self.surface, face, drawn, bare)
+        apart, weight = _apart(self.surface, self.usual.skin, face, drawn, bare)
         if weight.mean() < _LEAST:
             return None
         broad, _ = _near(_weighted(apart, weight), _BROAD)
@@ -121,26 +121,26 @@ class Light:
         steep = np.abs(np.diff(grey, axis=0)[:, :-1]) + np.abs(np.diff(grey, axis=1)[:-1]) > _STEEP
         if steep.mean() < _MANY:
             return light
-        apart, weight = self._apart(self.finer, face, drawn, bare)
+        apart, weight = _apart(self.finer, _larger(self.usual.skin), face, drawn, bare)
         unlike = _weighted(apart - _larger(self.usual.ratio), weight)
         return _with_edges(unlike, _EDGE / _TIMES, *(_larger(layer) for layer in layers))
 
-    def _apart(
-        self, surface: Surface, face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's; and (k, k)
-        0..1 how far light can be told by it."""
-        import cv2
 
-        seen = surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
-        own = surface.flattened(face, drawn.points_b)
-        skin = self.usual.skin if surface is self.surface else _larger(self.usual.skin)
-        weight = skin * seen[..., 3]
-        for points in (drawn.points, drawn.points_b):
-            facing = surface.facing(points)
-            usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
-            weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
-        return logarithm(seen[..., :3]) - logarithm(own), weight
+def _apart(
+    surface: Surface, skin: NDArray[np.float32], face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's; and (k, k) 0..1
+    how far light can be told by it, where it is `skin` (k, k)."""
+    import cv2
+
+    seen = surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
+    own = surface.flattened(face, drawn.points_b)
+    weight = skin * seen[..., 3]
+    for points in (drawn.points, drawn.points_b):
+        facing = surface.facing(points)
+        usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
+        weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
+    return logarithm(seen[..., :3]) - logarithm(own), weight
 
 
 def _with_edges(
