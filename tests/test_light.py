@@ -22,6 +22,7 @@ from facedouble.find.surface import SkinMap, Surface
 from facedouble.footage import LUMINANCE
 from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from facedouble.learn import data, usual
+from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from facedouble.media.reader import frame_at, probe
 from facedouble.project import save_tensors
@@ -349,6 +350,18 @@ def test_a_harder_lamp_before_the_source_is_made_as_soft_as_the_targets(
     assert left < 0.8 * left_without
 
 
+def test_the_one_with_the_lighter_eyes_is_known(
+    faces_a: FaceSet, faces_b: FaceSet, known: UsualFaces, alike: Light, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample's A has blue eyes, his B brown ones."""
+    assert known.iris is not None and 0.3 < known.iris < 0.9
+    other = usual.read({"a": faces_b, "b": faces_a}, RECIPE).iris
+    assert other is not None and -1.1 < other < -0.3
+    assert alike.usual.iris == pytest.approx(0, abs=0.02)
+    monkeypatch.setattr(usual, "to_skin", lambda faces: UNKNOWN)  # who never opens them
+    assert usual.read({"a": faces_a, "b": faces_b}, RECIPE).iris is None
+
+
 def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:
     assert UsualFaces.load(tmp_path) is None
     known.save(tmp_path)
@@ -357,10 +370,11 @@ def test_they_are_kept_with_a_model(tmp_path: Path, known: UsualFaces) -> None:
     np.testing.assert_allclose(again.ratio, known.ratio, atol=2e-3)
     np.testing.assert_allclose(again.skin, known.skin, atol=1e-3)
     np.testing.assert_allclose(again.contrast, known.contrast, atol=1e-3)
+    assert known.iris is not None and again.iris == pytest.approx(known.iris, abs=1e-3)
     older = {name: torch.from_numpy(getattr(known, name)) for name in ("ratio", "skin")}
     save_tensors(tmp_path / "usual.safetensors", older)
     before = UsualFaces.load(tmp_path)
-    assert before is not None and not before.contrast.any()
+    assert before is not None and not before.contrast.any() and before.iris is None
 
 
 def test_strange_ones_are_refused(tmp_path: Path, known: UsualFaces) -> None:
@@ -372,6 +386,7 @@ def test_strange_ones_are_refused(tmp_path: Path, known: UsualFaces) -> None:
         replace(known, skin=np.full_like(known.skin, np.nan)),
         replace(known, contrast=known.contrast[1:]),
         replace(known, contrast=np.full_like(known.contrast, np.inf)),
+        replace(known, iris=float("nan")),
     ):
         strange.save(tmp_path)
         with pytest.raises(ModelError, match=r"usual\.safetensors: broken"):

@@ -143,6 +143,34 @@ def test_an_eye_in_the_shade_stays_there_and_one_in_the_light_gets_none() -> Non
     assert with_gleam(face, one)[120, 110].mean() > 0.85 * face[0, 0].mean()
 
 
+def test_an_iris_in_the_shade_of_lids_stays_there_beside_a_lit_white() -> None:
+    """A's irises are usually twice as light as B's: by what they are darker than that they lie in the shade, and so do
+    B's. As light as usual, or a little darker by chance, they change nothing, nor where what is usual is not known."""
+    one, face = drawn(0.02), np.full((SIZE, SIZE, 3), 0.6, np.float32)
+    middles = ((110, 120), (190, 120))
+    for middle in middles:
+        cv2.circle(face, middle, 7, (0.15,) * 3, -1, cv2.LINE_AA)
+
+    def made(right: float, left: float, lighter: float | None) -> list[float]:
+        plate = np.full_like(face, 0.6)
+        for middle, light in zip(middles, (right, left), strict=True):
+            cv2.circle(plate, middle, 7, (light,) * 3, -1, cv2.LINE_AA)
+        result = with_gleam(face, replace(one, plate=plate, face=face), lighter)
+        for white in ((120, 101), (120, 199)):  # which is as light in the plate
+            assert result[white].min() > 0.55
+        return [float(result[row, column].mean()) for column, row in middles]
+
+    twice = float(np.log(2))
+    assert made(0.3, 0.24, twice) == pytest.approx([0.15, 0.15], abs=0.02)
+    assert made(0.5, 0.9, twice) == pytest.approx([0.15, 0.15], abs=0.02)  # lighter than usual: a lamp, or chance
+    dark, usual = made(0.03, 0.3, twice)
+    assert usual == pytest.approx(0.15, abs=0.02)
+    assert dark == pytest.approx(0.15 * (0.03 + 0.05) / (0.3 + 0.05), rel=0.2)
+    assert made(0.03, 0.3, None) == pytest.approx([0.15, 0.15], abs=0.02)
+    steps = [made(light, 0.3, twice)[0] for light in np.arange(0.3, 0.03, -0.01)]
+    assert np.diff(steps).max() < 1e-3 and np.diff(steps).min() > -0.02  # no jump on the way
+
+
 @pytest.mark.parametrize("shift", [(-260.0, 0.0), (260.0, 0.0), (0.0, -400.0), (-160.0, 60.0)])
 def test_a_face_half_outside_the_picture_is_no_trouble(shift: tuple[float, float]) -> None:
     one = drawn(0.2)

@@ -8,6 +8,7 @@ skin. A picture over that, as a ratio, is mostly light, and a ratio can be laid 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_
 from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 from . import data
+from .iris import to_skin
 from .model import SIDES
 
-FILE, WAY = "usual.safetensors", 1
+FILE, WAY = "usual.safetensors", 2
 """of a model, and the version of how it is read (project.is_made)"""
 SIDE_PX = 128
 """of the flat skin, enough for shadows"""
@@ -60,10 +62,15 @@ class UsualFaces:
     contrast: NDArray[np.float32]
     """(128, 128) on the flat skin: what is to be added to the logarithm of B's light for its shades to be as strong as
     A's usually are: less than 0 where it shines, if a harder lamp stood before B"""
+    iris: float | None = None
+    """how much lighter, as a logarithm, A's irises usually are than B's, each beside the own skin; None where either's
+    are not seen"""
 
     def save(self, model: Path) -> None:
         with atomic_file(model / FILE) as temporary:
             parts = {"ratio": self.ratio, "skin": self.skin, "contrast": self.contrast}
+            if self.iris is not None:
+                parts["iris"] = np.array([self.iris], np.float32)
             halves = {name: torch.from_numpy(part.astype(np.float16)) for name, part in parts.items()}
             save_tensors(temporary, halves, WAY)
 
@@ -79,13 +86,16 @@ class UsualFaces:
             known = load_file(file)
             ratio, skin = known["ratio"].astype(np.float32), known["skin"].astype(np.float32)
             contrast = known.get("contrast", np.zeros_like(skin)).astype(np.float32)  # older models have none
+            iris = float(known["iris"][0]) if "iris" in known else None
+            if iris is not None and not math.isfinite(iris):
+                raise ValueError(f"iris of {iris}")
             if ratio.shape != (SIDE_PX, SIDE_PX, 3) or not np.isfinite(ratio).all():
                 raise ValueError(f"ratio of shape {ratio.shape}")
             if skin.shape != (SIDE_PX, SIDE_PX) or not ((skin >= 0) & (skin <= 1)).all():
                 raise ValueError(f"skin of shape {skin.shape}")
             if contrast.shape != (SIDE_PX, SIDE_PX) or not np.isfinite(contrast).all():
                 raise ValueError(f"contrast of shape {contrast.shape}")
-        return cls(ratio, skin, contrast)
+        return cls(ratio, skin, contrast, iris)
 
 
 def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
@@ -99,7 +109,9 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
     known, lights = np.minimum(*skins), [logarithm(face) for face in usual]
-    return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)))
+    irises = [float(to_skin(faces[side].shown()) @ np.array(LUMINANCE, np.float32)) for side in SIDES]
+    iris = math.log(irises[0] / irises[1]) if min(irises) > 0 else None
+    return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)), iris)
 
 
 def logarithm(light: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -116,7 +116,7 @@ class Swapper:
         if self.recipe.mouth == "keep":
             face = with_mouth(face, drawn)
         if self.recipe.eyes == "keep":
-            face = with_gleam(face, drawn)
+            face = with_gleam(face, drawn, None if self.light is None else self.light.usual.iris)
         mixed = plain(BLENDS[self.recipe.blend](face, plate, alpha), plate, bare)
         seen = alpha * bare
         marked = self.mark(mixed, moved, seen)

@@ -34,6 +34,11 @@ _SHADE = 0.7
 """natural logarithm of how much darker an eye may be made"""
 _TOLD_BY = 1.0
 """squares of an iris's radius: how much white tells all of the shade"""
+_DIM, _DIMMEST = 0.4, 2.0
+"""natural logarithms: up to how much darker than A's usually is an iris may be by chance, and is then left as it is,
+from twice that on all of it is shade; and how much darker one may be made"""
+_SEEN = 0.5
+"""of an iris, that tells all of the shade"""
 _INNER = 0.8
 """of an iris's radius: beyond it, it mixes with the white"""
 _LEAST_PX = 4
@@ -54,14 +59,15 @@ def with_mouth(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     return result
 
 
-def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+def with_gleam(face: NDArray[np.float32], drawn: Drawn, lighter_iris: float | None = None) -> NDArray[np.float32]:
     """`face` (h, w, 3) 0..1 with the fine part of how light the plate is between A's lids - highlights, the iris's
     edge - in place of the drawn one's; how light an iris is beside the white is B's, as are their colours, and that of
     highlights is none.
 
     And an eye that lies in the shade does so on every face: where the plate's white is darker than the drawn one, which
-    has the light of the skin around it, all of the eye is as much darker. Not lighter: what lids of B's own shade it is
-    B's.
+    has the light of the skin around it, all of the eye is as much darker. An iris is darker still where the plate's is
+    so by more than A's usually is against B's, `lighter_iris` (learn.usual), as lids and lashes shade it more than the
+    white. Not lighter: what lids of B's own shade it is B's.
     """
     import cv2
 
@@ -77,7 +83,11 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
         white = pure_white(points, (alpha.shape[1], alpha.shape[0]))
         fine = (lighter - _unlike(lighter, white, points)) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
-        fine += alpha * (_shade(lighter, white, points) - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
+        shade = np.full_like(lighter, _shade(lighter, white, points))
+        if lighter_iris is not None:
+            there = iris_mask(points, (alpha.shape[1], alpha.shape[0]), 1.0)[0]
+            shade += there * np.minimum(_shade_of_iris(light, light_b, points, lighter_iris) - shade, 0)
+        fine += alpha * (shade - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
         # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
         gleam = np.maximum(np.exp(fine) - math.exp(_BRIGHT), 0) * np.exp(light_b)
@@ -139,6 +149,21 @@ def _shade(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArr
         return 0.0
     told = min(1.0, float(white.sum()) / (_TOLD_BY * iris_radius(points) ** 2))
     return told * float(np.clip(np.median(lighter[white]), -_SHADE, 0))
+
+
+def _shade_of_iris(
+    light: NDArray[np.float32], light_b: NDArray[np.float32], points: NDArray[np.float32], usual: float
+) -> float:
+    """0 or less: how dark, as a logarithm, an iris is in the plate, of `light` (h, w), beside the drawn one with
+    landmarks (478, 2), of `light_b`, where A's is by the logarithm `usual` lighter than B's; as far as enough of it is
+    seen."""
+    seen, whole = iris_mask(points, (light.shape[1], light.shape[0]), _INNER)
+    there = seen > 0.5
+    if not there.any():
+        return 0.0
+    expected = math.log((math.exp(np.median(light_b[there])) - _DARK) * math.exp(usual) + _DARK)
+    told, darker = min(1.0, float(seen.sum()) / (_SEEN * whole)), float(np.median(light[there])) - expected
+    return told * min(max(darker, 2 * (darker + _DIM), -_DIMMEST), 0.0)
 
 
 def _gap(lips: NDArray[Any]) -> float:
