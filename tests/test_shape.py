@@ -146,6 +146,25 @@ def test_a_mouth_that_is_never_shut_is_no_matter_of_shape(faces_a: FaceSet) -> N
     assert abs(offset[14, 1] - offset[13, 1]) < 0.2 * apart
 
 
+@pytest.mark.parametrize("eye", [0, 1])
+def test_an_eye_whose_blendshape_is_shut_is_shut_whatever_its_landmarks_say(faces_a: FaceSet, eye: int) -> None:
+    points, acting = aligned(faces_a)[0], faces_a.faces.acting()[0]
+    offset, blink = np.zeros((478, 3), np.float32), (10, 9)[eye]  # MediaPipe names them by the person's own sides
+    acting[[9, 10]] = 0
+    gaps, before = [], points.copy()
+    for told in (0.0, 0.6, 0.65, 0.68, 0.72, 0.9):
+        acting[blink] = told
+        found = carried(points, acting, offset, 1.0)
+        gaps.append([np.linalg.norm(found[lower] - found[upper], axis=1).mean() for (upper, lower), *_ in _LIDS])
+    open_eyes = np.array(gaps[0])
+    assert open_eyes.min() > 0.02
+    np.testing.assert_allclose(np.array(gaps)[:, 1 - eye], open_eyes[1 - eye], rtol=1e-4)
+    np.testing.assert_allclose(np.array(gaps)[:3, eye], open_eyes[eye], rtol=1e-4)
+    assert 0.3 < gaps[3][eye] / open_eyes[eye] < 0.7
+    np.testing.assert_allclose(np.array(gaps)[4:, eye], 0, atol=1e-5)
+    np.testing.assert_array_equal(points, before)
+
+
 @pytest.mark.parametrize("apart", [0.03, -0.03])
 def test_lips_that_touch_touch_on_every_face(faces_a: FaceSet, apart: float) -> None:
     """B's shape parts lips by more, or by less: an open mouth's it is, a closed one's it is not."""

@@ -51,6 +51,8 @@ _LIDS = (
 """of both eyes the edges of the lids, upper and lower; the rows around them, and above those"""
 _SHUT = (0.0, 0.45, 0.6)
 """how much of B's shape each of these keeps where an eye is shut; of rendered people, whose lids are known"""
+_BLINKS, _BLINK, _SURELY = (10, 9), 0.65, 0.72
+"""the blendshapes of the right and the left eye that shut; up to where they say nothing, and from where on all"""
 _TOUCH, _LOOK = 0.01, 0.025
 """of a face square, how far lids are parted that touch, and from where on they are as far apart as B's shape makes
 them"""
@@ -142,9 +144,13 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
 
     Lips that touch do so on every face: what B's shape has between them grows with how far A's are parted. It is known
     as the mean of mouths that speak, and added to closed ones would show a black line, or, taken off, lips in each
-    other's place. Nor does B's shape open an eye that is shut: its lids then lie between its corners as A's do.
+    other's place. Nor does B's shape open an eye that is shut: its lids then lie between its corners as A's do. And an
+    eye is shut where its blendshape says so, though landmarks in deep shade see lids half open.
     """
-    turned = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN)
+    turned, points = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN), points.copy()
+    for ((upper, lower), *_), blink in zip(_LIDS, _BLINKS, strict=True):
+        shut = np.clip((acting[..., blink, None, None] - _BLINK) / (_SURELY - _BLINK), 0, 1)
+        points[..., upper, :] += shut * (points[..., lower, :] - points[..., upper, :])
     moved = square_px * np.swapaxes(turned @ offset.T, -1, -2)
     upper, lower = UPPER_LIP[-1], LOWER_LIP[-1]  # the rows that touch
     parted = np.linalg.norm(points[..., lower, :] - points[..., upper, :], axis=-1, keepdims=True) / square_px
