@@ -20,7 +20,7 @@ from support import crop_of, fitted
 Picture = NDArray[np.float32]
 SKIN, PINK, BLUISH = (0.8, 0.6, 0.5), (0.85, 0.6, 0.6), (0.66, 0.68, 0.72)
 ROWS = (2, 9, 16, 23, 30, 37)
-LIGHT = np.array(LUMINANCE, np.float32)
+LIGHT = LUMINANCE
 
 
 def eyes(faces: FaceSet, row: int, white: tuple[float, ...]) -> tuple[Picture, Picture]:

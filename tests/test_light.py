@@ -335,7 +335,7 @@ def test_a_harder_lamp_before_the_source_is_made_as_soft_as_the_targets(
     monkeypatch.setattr(usual, "data", SimpleNamespace(load_both=hard, Canvases=data.Canvases))
     harder = usual.read({"a": faces_b, "b": faces_b}, RECIPE)
     skin = harder.skin == 1
-    wanted = harder.ratio @ np.array(LUMINANCE, np.float32)
+    wanted = harder.ratio @ LUMINANCE
     slope, _ = np.polyfit(wanted[skin], harder.contrast[skin], 1)
     assert 0.5 < slope < 1.2 and np.corrcoef(wanted[skin], harder.contrast[skin])[0, 1] > 0.8
     # And on a face: nearer to what it was before.

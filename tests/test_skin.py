@@ -344,7 +344,7 @@ def test_irises_are_told_by_their_skin(faces_a: FaceSet) -> None:
 
 def test_coarse_irises_get_the_colour_that_they_have_in_the_source(faces_a: FaceSet) -> None:
     skin, red, known = (0.8, 0.6, 0.5), (0.3, 0.05, 0.05), np.array([0.25, 0.2, 0.15], np.float32)
-    face, light = eyed(faces_a, 5, red, skin), np.array(LUMINANCE, np.float32)
+    face, light = eyed(faces_a, 5, red, skin), LUMINANCE
     _, points = crop_of(faces_a, 5)
     middle = iris_mask(points, (128, 128), 0.5)[0] > 0.9
     assert middle.sum() > 4

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""of red, green and blue, ITU-R BT.709"""
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""(3,) of red, green and blue, ITU-R BT.709"""
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,11 @@ def every_px(side: int, every: int) -> Array:
     return (np.arange(-(-side // every)) + 0.5) * every - 0.5
 
 
+def face_width(points: Array) -> float:
+    """Of the face with landmarks (478, 2), from side to side of the picture."""
+    return float(np.ptp(points[FACE_OVAL, 0]))
+
+
 def box_around(points: Array) -> Array:
     """(4,) x0, y0, x1, y1 around `points` (n, 2)."""
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)

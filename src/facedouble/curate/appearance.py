@@ -55,7 +55,6 @@ _TRUE_SCALE = 0.7
 _LINEAR = np.where(
     np.arange(256) <= 0.04045 * 255, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
-_LUMINANCE = np.array(LUMINANCE, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +157,7 @@ class Reader:
         surface = np.full((len(self._skin), 3), np.nan, np.float32)
         if known.sum() < 30:
             return np.full(3, np.nan, np.float32), surface
-        lamp = fit_lamp(normals[known], colour[known] @ _LUMINANCE, self._mesh.areas[self._skin][known])
+        lamp = fit_lamp(normals[known], colour[known] @ LUMINANCE, self._mesh.areas[self._skin][known])
         even = colour[known] / np.maximum(shading(lamp, normals[known]), 0.05)[:, None]
         srgb = np.where(even <= 0.0031308, 12.92 * even, 1.055 * np.maximum(even, 1e-6) ** (1 / 2.4) - 0.055)
         surface[known] = cv2.cvtColor(srgb[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]

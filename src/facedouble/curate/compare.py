@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..find.identity import apart
 from ..find.mesh import Mesh
-from ..geometry import FACE_OVAL, apply, similarity
+from ..geometry import FACE_OVAL, apply, face_width, similarity
 from ..recipes import TrainRecipe
 from .appearance import Appearance, shading, skin_pieces
 from .aside import WRONG_PERSON
@@ -168,7 +168,7 @@ class Comparison:
         turn, contrast = _light_parts(*lamps)
         shapes = a.shape(), b.shape()
         laid = apply(similarity(shapes[1], shapes[0]), shapes[1]).astype(np.float64)
-        width = float(np.ptp(shapes[0][FACE_OVAL, 0]))
+        width = face_width(shapes[0])
         away_from_a = np.linalg.norm(laid - shapes[0], axis=1) / width
         inner = np.ones(len(laid), bool)
         inner[FACE_OVAL] = False

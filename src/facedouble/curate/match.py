@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import FACE_OVAL
+from ..geometry import face_width
 from ..recipes import TrainRecipe
 from .compare import ACTIONS, Comparison, ita
 
@@ -378,5 +378,5 @@ def shape_in_words(found: Comparison) -> str:
 
 def _proportions(shape: NDArray[np.float64]) -> tuple[float, float, float]:
     """Length, width of jaw and of forehead, over the width at the cheeks."""
-    width = float(np.ptp(shape[FACE_OVAL, 0]))
+    width = face_width(shape)
     return tuple(float(np.linalg.norm(shape[i] - shape[j])) / width for i, j in ((10, 152), (172, 397), (54, 284)))  # type: ignore[return-value]

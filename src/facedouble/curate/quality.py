@@ -20,7 +20,7 @@ from ..errors import OutputError
 from ..events import Note, Progress
 from ..find.crop import lab, sharpness
 from ..find.identity import distance
-from ..find.mask import face_mask, skin_mask
+from ..find.mask import bare_skin
 from ..geometry import FACE_OVAL, apply
 from ..media.flow import ordered_map
 from ..project import atomic_file
@@ -90,7 +90,7 @@ def look(crop: NDArray[np.uint8], points: NDArray[np.float32], coverage: float) 
     small = cv2.resize(crop, (_COLOUR_PX, _COLOUR_PX), interpolation=cv2.INTER_AREA)
     scaled = (points + 0.5) * (_COLOUR_PX / side) - 0.5
     size = (_COLOUR_PX, _COLOUR_PX)
-    skin = skin_mask(scaled, size, face_mask(scaled, size)) > 127
+    skin = bare_skin(scaled, size)
     colours = lab(small)[skin]
     known = len(colours) >= _LEAST_SKIN_PX
     lightness, a, b = colours.mean(0) if known else np.full(3, np.nan)

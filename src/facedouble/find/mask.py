@@ -19,6 +19,7 @@ from ..geometry import (
     RIGHT_BROW,
     RIGHT_EYE,
     RIGHT_IRIS,
+    face_width,
 )
 
 # Parts of the face's width.
@@ -40,7 +41,7 @@ def inner_mask(points: NDArray[Any], size: tuple[int, int], rim: float) -> NDArr
     """(H, W) 0 or 255: `face_mask` without a rim of this part of the face's width."""
     import cv2
 
-    rim_px = max(1, round(rim * float(np.ptp(points[FACE_OVAL, 0]))))
+    rim_px = max(1, round(rim * face_width(points)))
     return np.asarray(cv2.erode(face_mask(points, size), np.ones((2 * rim_px + 1,) * 2, np.uint8)), np.uint8)
 
 
@@ -50,7 +51,7 @@ def cover_mask(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]
     up = points[10] - points[152]
     up = up / max(float(np.linalg.norm(up)), 1e-6)
     aside = np.array([-up[1], up[0]])
-    width = float(np.ptp(points[FACE_OVAL, 0]))
+    width = face_width(points)
     over, beside = _OVER_BROWS * width * up, _BESIDE_BROWS * width * aside
     right, left = _room_beside(points, aside)
     outside = np.concatenate([points[RIGHT_BROW] + right * (over - beside), points[LEFT_BROW] + left * (over + beside)])
@@ -150,6 +151,12 @@ def skin_mask(
     return np.where(holes > 0, np.uint8(0), face).astype(np.uint8)
 
 
+def bare_skin(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) where landmarks (478, 2) have skin, away from eyes, brows, lips and nostrils; `size` is the picture's
+    (width, height)."""
+    return np.asarray(skin_mask(points, size, face_mask(points, size)) > 127)
+
+
 def _features(
     points: NDArray[Any], size: tuple[int, int], parts: Sequence[NDArray[Any]], margin: float
 ) -> NDArray[np.uint8]:
@@ -158,7 +165,7 @@ def _features(
     mask = np.zeros(size[::-1], np.uint8)
     for part in parts:
         mask |= _fill(points, size, part)
-    around = max(1, round(margin * float(np.ptp(points[FACE_OVAL, 0]))))
+    around = max(1, round(margin * face_width(points)))
     return np.asarray(cv2.dilate(mask, np.ones((2 * around + 1, 2 * around + 1), np.uint8)))
 
 

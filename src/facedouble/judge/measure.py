@@ -21,7 +21,7 @@ from ..find.identity import Identity, distance
 from ..find.landmarks import Landmarker, is_far
 from ..find.mask import face_mask
 from ..footage import Clip, spread
-from ..geometry import ALIGNMENT_POINTS, FACE_OVAL, overlap
+from ..geometry import ALIGNMENT_POINTS, face_width, overlap
 from ..media.flow import ordered_map
 from ..media.reader import read
 from .container import same_sound, same_tags, same_times
@@ -215,7 +215,7 @@ def _face(
             found[prefix + "skull"] = face.points[0, ALIGNMENT_POINTS]
             found[prefix + "pose"], found[prefix + "expression"] = face.pose[0], face.expression[0]
             found[prefix + "gaze"], found[prefix + "mouth"] = gaze(face.points)[0], mouth_opening(face.points)[0]
-            found[prefix + "width"] = float(np.ptp(face.points[0, FACE_OVAL, 0]))
+            found[prefix + "width"] = face_width(face.points[0])
     if looks[1] is not None:
         found["place"] = looks[1].points[0]
     found["afresh"] = float(afresh)

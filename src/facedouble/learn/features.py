@@ -117,5 +117,5 @@ def fine_light(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32
     px."""
     import cv2
 
-    light = np.log(picture @ np.array(LUMINANCE, np.float32) + _DARK)
+    light = np.log(picture @ LUMINANCE + _DARK)
     return np.asarray(light - cv2.GaussianBlur(light, (0, 0), sigma), np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask, iris_mask, skin_mask
+from ..find.mask import bare_skin, iris_mask
 
 _WITHIN = 0.5
 """of an iris's radius: its rim mixes with the white, the more so in few px"""
@@ -30,7 +30,7 @@ def to_skin(faces: Iterable[tuple[NDArray[Any], NDArray[np.float32]]]) -> NDArra
         seen, whole = iris_mask(points, size, _WITHIN)
         if seen.sum() < max(_LEAST * whole, _LEAST_PX):
             continue
-        skin = skin_mask(points, size, face_mask(points, size)) > 127
+        skin = bare_skin(points, size)
         if not skin.any():
             continue
         iris = (picture * seen[..., None]).sum((0, 1)) / seen.sum()

@@ -109,7 +109,7 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
     known, lights = np.minimum(*skins), [logarithm(face) for face in usual]
-    irises = [float(to_skin(faces[side].shown()) @ np.array(LUMINANCE, np.float32)) for side in SIDES]
+    irises = [float(to_skin(faces[side].shown()) @ LUMINANCE) for side in SIDES]
     iris = math.log(irises[0] / irises[1]) if min(irises) > 0 else None
     return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)), iris)
 
@@ -137,9 +137,7 @@ def _contrast(lights: Sequence[NDArray[np.float32]], skin: NDArray[np.float32]) 
         return np.asarray(mean / np.maximum(weight, 1e-3), np.float32)
 
     fold, half = _SHADES
-    shades = [
-        near(part, fold) - near(part, half) for part in (light @ np.array(LUMINANCE, np.float32) for light in lights)
-    ]
+    shades = [near(part, fold) - near(part, half) for part in (light @ LUMINANCE for light in lights)]
     strong = [float(np.sqrt((part**2 * skin).sum() / max(float(skin.sum()), 1.0))) for part in shades]
     times = np.clip(strong[0] / max(strong[1], 1e-6), *_TIMES) if min(strong) > 0 else 1.0
     fading = np.clip(2 * cv2.GaussianBlur(skin, (0, 0), fold * SIDE_PX), 0, 1)

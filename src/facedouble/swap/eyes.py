@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask, iris_mask, iris_radius, skin_mask, white_mask
+from ..find.mask import bare_skin, iris_mask, iris_radius, white_mask
 from ..footage import LUMINANCE
 from ..geometry import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from ..learn.iris import UNKNOWN
@@ -39,7 +39,6 @@ _FEW = 3
 """frames that show them, of which no middle is to be trusted"""
 _MOST = 0.35
 """natural logarithm of how far the white's colours are brought apart"""
-_LUMINANCE = np.array(LUMINANCE, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +114,13 @@ class Eyes:
         if not part.size:
             return face
         points, size, result = drawn.points_b - (x0, y0), part.shape[1::-1], face.copy()
-        light = (part @ _LUMINANCE)[..., None]
+        light = (part @ LUMINANCE)[..., None]
         if self.whites is not None or self.white is not None:
             there = cv2.GaussianBlur(white_mask(points, size, _INSIDE), (0, 0), soft)[..., None]
             white = part if self.white is None else part + self.lacks * (light * self.white - part)
             if self.whites is not None:
                 white = white * self.whites
-                white *= light / np.maximum((white @ _LUMINANCE)[..., None], 1e-6)
+                white *= light / np.maximum((white @ LUMINANCE)[..., None], 1e-6)
             result[around] += there * (white - part)
         if self.iris is not None:
             there = self.lacks * cv2.GaussianBlur(iris_mask(points, size, _INSIDE)[0], (0, 0), soft)[..., None]
@@ -136,7 +135,7 @@ def pure_white(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]
 
 
 def _light(rgb: NDArray[Any]) -> float:
-    return float(rgb @ _LUMINANCE)
+    return float(rgb @ LUMINANCE)
 
 
 def _coloured(rgb: NDArray[Any]) -> NDArray[np.float32]:
@@ -147,7 +146,7 @@ def _coloured(rgb: NDArray[Any]) -> NDArray[np.float32]:
 def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.float32] | None:
     """(3,) the middle colour of skin in a picture (h, w, 3) with landmarks (478, 2); None where none is seen."""
     size = (picture.shape[1], picture.shape[0])
-    inside = skin_mask(points, size, face_mask(points, size)) > 127
+    inside = bare_skin(points, size)
     return np.asarray(np.median(picture[inside], axis=0), np.float32) if inside.any() else None
 
 
@@ -157,5 +156,5 @@ def _white(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.flo
     white = picture[pure_white(points, (picture.shape[1], picture.shape[0]))]
     if len(white) < _LEAST_PX:
         return None
-    light = white @ _LUMINANCE
+    light = white @ LUMINANCE
     return np.asarray(white[light >= np.quantile(light, _BRIGHT)].mean(0), np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..faces import HALF_RADIAN
 from ..find.crop import crop_face
 from ..find.mask import cover_mask, skin_mask
-from ..geometry import FACE_OVAL, align, apply, invert, scale_of
+from ..geometry import FACE_OVAL, align, apply, face_width, invert, scale_of
 from ..learn.features import FeatureDetail
 from ..learn.model import Network
 from ..learn.occlusion import Occlusion
@@ -222,7 +222,7 @@ def _into_region(
     # Beyond the box the model shows nothing, so the border fades inside it - except where the frame itself ends.
     whole[: box[1] > 0] = whole[whole.shape[0] - (box[3] < shape[0]) :] = 0
     whole[:, : box[0] > 0] = whole[:, whole.shape[1] - (box[2] < shape[1]) :] = 0
-    rim = max(1, round(0.06 * float(np.ptp(points[FACE_OVAL, 0]))))
+    rim = max(1, round(0.06 * face_width(points)))
     inner = cv2.erode(
         whole, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255
     )
@@ -236,7 +236,7 @@ def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArr
     more."""
     import cv2
 
-    width = float(np.ptp(points[FACE_OVAL, 0]))
+    width = face_width(points)
     reach = max(0.06 * width, pixel)
     # What is to be soft needs no more pixels than its softness: on a large face this is dear at full size.
     shrink = max(1, int(reach / _SOFT_PX))
@@ -256,5 +256,5 @@ def _feathered(alpha: NDArray[Any], points: NDArray[Any], pixel: float) -> NDArr
 def _soft(mask: NDArray[np.uint8], points: NDArray[Any], part: float) -> NDArray[np.float32]:
     import cv2
 
-    sigma = max(0.5, part * float(np.ptp(points[FACE_OVAL, 0])))
+    sigma = max(0.5, part * face_width(points))
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), sigma), np.float32)

@@ -17,9 +17,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..find.mask import face_mask, feature_mask, skin_mask
+from ..find.mask import bare_skin, feature_mask
 from ..find.surface import Surface
-from ..geometry import FACE_OVAL
+from ..geometry import face_width
 from ..learn.iris import UNKNOWN
 from ..learn.skin import SkinDetail
 from .detail import Detail, Looked
@@ -151,7 +151,7 @@ class Fit:
         skin = _skin(plate, points)
         if not self.grain or not skin.any():
             return face
-        width = float(np.ptp(points[FACE_OVAL, 0]))
+        width = face_width(points)
         noise = plate - cv2.GaussianBlur(plate, (0, 0), _GRAIN_PX)
         # A quarter of the px tell the spread as well.
         some = noise[::2, ::2][skin[::2, ::2]] if skin[::2, ::2].any() else noise[skin]
@@ -218,4 +218,4 @@ def _sharpened(drawn: Drawn, amount: float) -> NDArray[np.float32]:
 
 def _skin(picture: NDArray[np.float32], points: NDArray[Any]) -> NDArray[np.bool_]:
     size = (picture.shape[1], picture.shape[0])
-    return np.asarray(skin_mask(points, size, face_mask(points, size)) > 127)
+    return bare_skin(points, size)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..find.mask import hull_mask, inner_mask
 from ..footage import LUMINANCE
-from ..geometry import FACE_OVAL
+from ..geometry import FACE_OVAL, face_width
 
 _WIDTH_PX = 200
 """of a face, as it is looked at; smaller ones as they are"""
@@ -117,10 +117,10 @@ class _Look:
         """None where the face is hardly seen. Arguments as of Focus."""
         import cv2
 
-        width = float(np.ptp(points[FACE_OVAL, 0]))
+        width = face_width(points)
         part = min(1.0, _WIDTH_PX / max(width, 1.0))
         size = (max(1, round(part * plate.shape[1])), max(1, round(part * plate.shape[0])))
-        grey = cv2.transform(plate, np.array([LUMINANCE], np.float32))
+        grey = cv2.transform(plate, LUMINANCE[None])
         points = (points + 0.5) * part - 0.5
         oval = points[FACE_OVAL]
         face = inner_mask(points, size, _RIM)

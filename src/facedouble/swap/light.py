@@ -194,7 +194,7 @@ def _luminance(ratio: NDArray[np.float32]) -> NDArray[np.float32]:
     """(h, w) of (h, w, 3)."""
     import cv2
 
-    return np.asarray(cv2.transform(ratio, np.array([LUMINANCE], np.float32)), np.float32)
+    return np.asarray(cv2.transform(ratio, LUMINANCE[None]), np.float32)
 
 
 def _weighted(values: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -42,7 +42,6 @@ _SEEN = 0.5
 _INNER = 0.8
 """of an iris's radius: beyond it, it mixes with the white"""
 _LEAST_PX = 4
-_LUMINANCE = np.array(LUMINANCE, np.float32)
 _DARK = 0.05
 """below which light no ratio is taken of it"""
 
@@ -78,7 +77,7 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn, lighter_iris: float | No
             continue
         # Blurred within the opening alone: lids and lashes are the drawn ones.
         alpha = opening.alpha[..., 0]
-        light, light_b = (np.log(part @ _LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
+        light, light_b = (np.log(part @ LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
         lighter, points = light - light_b, drawn.points_b - (opening.there[1].start, opening.there[0].start)
         white = pure_white(points, (alpha.shape[1], alpha.shape[0]))
         fine = (lighter - _unlike(lighter, white, points)) * alpha

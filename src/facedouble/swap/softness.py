@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..find.mask import look_mask
-from ..geometry import FACE_OVAL
+from ..geometry import face_width
 from ..learn.features import fine_light
 from .drawn import Drawn
 
@@ -36,7 +36,7 @@ def crisper(face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float64] | No
     plate's, after each of the blurs that are tried. None where they are too small to tell."""
     import cv2
 
-    width = float(np.ptp(drawn.points[FACE_OVAL, 0]))
+    width = face_width(drawn.points)
     if width < _LEAST_WIDTH_PX:
         return None
     coarse_px = max(_COARSE * width, _COARSE_PX, _DRAWN * drawn.pixel)
