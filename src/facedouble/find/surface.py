@@ -39,13 +39,10 @@ class Surface:
         self._extent = _extents(corners)
         self._where = _drawn(corners, (side_px, side_px))
         # What part each landmark has in each px; one more stands for nowhere.
-        inside = self._where >= 0
-        parts = _moved(self._where, _affine(corners, np.tile(np.array([[0, 0], [1, 0], [0, 1]]), (len(corners), 1, 1))))
-        others = np.where(inside[..., None], parts, 0)
-        weights = np.concatenate([1 - others.sum(-1, keepdims=True), others], -1)
-        whose = np.where(inside[..., None], mesh.triangles[self._where], _VERTICES)
+        parts = _parts(self._where, corners)
+        whose = np.where(self._where[..., None] < 0, _VERTICES, mesh.triangles[self._where])
         begins = np.arange(0, whose.size + 1, 3)
-        self._weights = csr_array((weights.ravel(), whose.ravel(), begins), shape=(side_px**2, _VERTICES + 1))
+        self._weights = csr_array((parts.ravel(), whose.ravel(), begins), shape=(side_px**2, _VERTICES + 1))
 
     def flattened(self, picture: NDArray[Any], points: NDArray[np.float32]) -> NDArray[Any]:
         """(k, k, c): the skin of the face with landmarks (478, 2) in `picture` (H, W, c); 0 outside the mesh."""
@@ -154,25 +151,15 @@ def _drawn(corners: NDArray[Any], size: tuple[int, int]) -> NDArray[np.int32]:
     return drawn
 
 
-def _affine(corners: NDArray[Any], goals: NDArray[Any]) -> NDArray[np.float32]:
-    """(t, 2, 3): what takes each triangle (t, 3, 2) to its goal; where it has no area, to its goal's first corner."""
-    (right, down), (right_2, down_2) = (np.asarray(corners[:, k] - corners[:, 0], np.float64).T for k in (1, 2))
-    area = right * down_2 - right_2 * down
-    part = np.where(np.abs(area) < 1e-6, 0, 1 / np.where(area == 0, 1, area))
-    along, along_2 = ((goals[:, k] - goals[:, 0]).T for k in (1, 2))
-    x, y = part * (along * down_2 - along_2 * down), part * (along_2 * right - along * right_2)
-    shift = goals[:, 0].T - x * corners[:, 0, 0] - y * corners[:, 0, 1]
-    return np.stack([x, y, shift], -1).swapaxes(0, 1).astype(np.float32)
-
-
-def _moved(where: NDArray[np.int32], maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W, 2): x and y that each px goes to by its triangle's map; far outside where it is in none."""
-    import cv2
-
-    nowhere = np.full((1, 6), _NOWHERE, np.float32)
-    tables = np.ascontiguousarray(np.concatenate([maps.reshape(-1, 6), nowhere]).T)
-    rows, columns = (np.arange(side, dtype=np.float32) for side in where.shape)
-    chosen = where.astype(np.intp)
-    x_and_y = [right[chosen] * columns + down[chosen] * rows[:, None] + shift[chosen] for right, down, shift in
-               (tables[:3], tables[3:])]  # fmt: skip
-    return np.asarray(cv2.merge(x_and_y), np.float32)
+def _parts(where: NDArray[np.int32], corners: NDArray[Any]) -> NDArray[np.float32]:
+    """(H, W, 3): what part the corners of its triangle (t, 3, 2) have in each px; `where` as above, 1, 0, 0 in none."""
+    rows, columns = np.indices(where.shape)
+    first, second, third = (corners[where, k].astype(np.float64) for k in range(3))
+    (x, y), (x_2, y_2) = (np.moveaxis(edge - first, -1, 0) for edge in (second, third))
+    right, down, area = columns - first[..., 0], rows - first[..., 1], x * y_2 - x_2 * y
+    there = (where >= 0) & (np.abs(area) > 1e-6)
+    of_second, of_third = (
+        np.divide(part, area, out=np.zeros(where.shape), where=there)
+        for part in (right * y_2 - down * x_2, down * x - right * y)
+    )
+    return np.stack([1 - of_second - of_third, of_second, of_third], -1).astype(np.float32)
