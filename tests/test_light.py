@@ -28,6 +28,7 @@ from facedouble.media.reader import frame_at, probe
 from facedouble.project import save_tensors
 from facedouble.provenance.mark import Marker
 from facedouble.recipes import ConvertRecipe, Until
+from facedouble.stages.conversion import stamp
 from facedouble.stages.opening import Opened
 from facedouble.swap.drawn import Drawn
 from facedouble.swap.light import Light
@@ -410,6 +411,17 @@ def test_training_reads_them_once_and_a_swap_is_lit_by_them(
     assert (model / "usual.safetensors").read_bytes() == kept
 
     clip, convert = probe(short_a), ConvertRecipe(fit="none")
+    # A conversion that was stopped goes on only with what it was begun with.
+    opened = Opened.of(model, CPU, "newest")
+    assert opened.usual is not None and opened.usual.iris is not None
+    eyed = replace(opened, usual=replace(opened.usual, iris=opened.usual.iris + 0.1))
+    blind = replace(opened, usual=replace(opened.usual, iris=None))
+    begun, again, *other = (
+        stamp(clip, [(one, faces_a.faces)], convert)
+        for one in (opened, Opened.of(model, CPU, "newest"), eyed, blind, replace(opened, usual=None))
+    )
+    assert begun == again and begun not in other
+
     frame, points, acting = frame_at(clip, 3), faces_a.faces.points[3], faces_a.faces.acting()[3]
     shadow = half(points, frame.pixels.shape[0], (0.3, 0.3, 0.3))
     dark = np.asarray(np.round(frame.pixels * shadow), np.uint8)

@@ -8,7 +8,7 @@ import shutil
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -174,14 +174,10 @@ def stamp(clip: Clip, parts: Parts, recipe: ConvertRecipe) -> dict[str, Any]:
         weights = hashlib.sha256(opened.weights_sha256.encode())
         for part in opened.before.state_dict().values() if opened.before else ():
             weights.update(part.cpu().numpy().tobytes())
-        if opened.skin is not None:
-            weights.update(opened.skin.ratio.tobytes())
-        if opened.features is not None:
-            scale = np.array([opened.features.square_px, opened.features.coarse])
-            weights.update(opened.features.light.tobytes() + opened.features.points.tobytes() + scale.tobytes())
-        if opened.usual is not None:
-            usual = opened.usual
-            weights.update(usual.ratio.tobytes() + usual.skin.tobytes() + usual.contrast.tobytes())
+        for kept in (opened.skin, opened.features, opened.usual):
+            for part in fields(kept) if kept is not None else ():
+                value = getattr(kept, part.name)
+                weights.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         shown = hashlib.sha256(faces.frame.tobytes() + faces.points.tobytes() + faces.acting().tobytes())
         models.append({"weights": weights.hexdigest(), "faces": shown.hexdigest()})
     return {"clip": clip.sha256, "recipe": recipe.as_dict(), "models": models, "tool": __version__}
