@@ -131,6 +131,41 @@ def test_many_hard_edges_are_told_more_finely(faces_b: FaceSet, alike: Light) ->
         assert np.corrcoef(told[inside], np.log(lit[..., 0])[inside])[0, 1] > 0.994
 
 
+def test_in_such_light_too_a_mole_is_no_shadow(faces_b: FaceSet, alike: Light) -> None:
+    """A's is not carried over, B's is not taken off."""
+    face, points = large(faces_b, 4)
+    width = float(np.ptp(points[FACE_OVAL, 1]))
+    row = np.arange(len(face), dtype=np.float32) / width
+    blind = np.where((row / 0.12) % 2 < 1, 1.0, 0.3).astype(np.float32)
+    lit = cv2.GaussianBlur(np.tile(blind[:, None, None], (1, len(face), 3)), (0, 0), 0.7)
+    left, right = (
+        np.round(points[landmark] + (0, (0.06 - row[int(points[landmark, 1])] % 0.24) * width))
+        for landmark in (50, 280)
+    )  # in the middle of a lit slat
+
+    def with_mole(where: Picture) -> tuple[Picture, NDArray[np.bool_], NDArray[np.bool_]]:
+        mole, around = (
+            cv2.circle(np.zeros(face.shape[:2], np.uint8), where.astype(int).tolist(), round(part * width), 255, -1)
+            for part in (0.005, 0.03)
+        )
+        ring = (around > 0) & (cv2.dilate(mole, np.ones((5, 5), np.uint8)) == 0)
+        return np.asarray(face * (1 - 0.7 * (mole[..., None] > 0)), np.float32), mole > 0, ring
+
+    def contrast(picture: Picture, mole: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
+        grey = logarithm(picture).mean(-1)
+        return float(grey[mole].mean() - grey[ring].mean())
+
+    plate, *of_a = with_mole(left)
+    own, *of_b = with_mole(right)
+    one = drawn(own, plate * lit, points)
+    flat = alike.read(own, one, seen(face))
+    assert flat is not None and len(flat) == 2 * SIDE_PX
+    result = alike(own, one, seen(face))
+    assert contrast(plate * lit, *of_a) < -0.6 and contrast(own, *of_b) < -0.6
+    assert contrast(result, *of_a) == pytest.approx(contrast(face, *of_a), abs=0.15)
+    assert contrast(result, *of_b) == pytest.approx(contrast(own, *of_b), rel=0.2)
+
+
 def test_eyes_and_lips_lie_in_the_shadow_as_well(faces_b: FaceSet, alike: Light) -> None:
     face, points = large(faces_b, 4)
     plate = face * half(points, len(face), (0.3, 0.3, 0.3))

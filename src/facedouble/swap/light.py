@@ -56,6 +56,8 @@ _STEEP, _MANY = 0.12, 0.04
 these (soft lamps: 0 to 0.016; a hard one: 0.11 to 0.17)"""
 _TIMES = 2
 """as large is the flat face that shows such edges"""
+_MIDDLE_PX = 5
+"""of that: a middle value over so many px a side has edges but no freckles, moles and hairs"""
 # Of a face square.
 _TORN, _BEYOND, _SOFT = 0.0025, 0.1, 0.02
 """over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
@@ -121,26 +123,31 @@ class Light:
         steep = np.abs(np.diff(grey, axis=0)[:, :-1]) + np.abs(np.diff(grey, axis=1)[:-1]) > _STEEP
         if steep.mean() < _MANY:
             return light
-        apart, weight = _apart(self.finer, _larger(self.usual.skin), face, drawn, bare)
+        apart, weight = _apart(self.finer, _larger(self.usual.skin), face, drawn, bare, _MIDDLE_PX)
         unlike = _weighted(apart - _larger(self.usual.ratio), weight)
         return _with_edges(unlike, _EDGE / _TIMES, *(_larger(layer) for layer in layers))
 
 
 def _apart(
-    surface: Surface, skin: NDArray[np.float32], face: NDArray[np.float32], drawn: Drawn, bare: NDArray[np.float32]
+    surface: Surface,
+    skin: NDArray[np.float32],
+    face: NDArray[np.float32],
+    drawn: Drawn,
+    bare: NDArray[np.float32],
+    middle_px: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's; and (k, k) 0..1
-    how far light can be told by it, where it is `skin` (k, k)."""
+    """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's, the middle values
+    over `middle_px`; and (k, k) 0..1 how far light can be told by it, where it is `skin` (k, k)."""
     import cv2
 
     seen = surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
-    own = surface.flattened(face, drawn.points_b)
-    weight = skin * seen[..., 3]
+    own, weight = surface.flattened(face, drawn.points_b), skin * seen[..., 3]
     for points in (drawn.points, drawn.points_b):
         facing = surface.facing(points)
         usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
         weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
-    return logarithm(seen[..., :3]) - logarithm(own), weight
+    plate, own = (cv2.medianBlur(part, middle_px) for part in (np.ascontiguousarray(seen[..., :3]), own))
+    return logarithm(plate) - logarithm(own), weight
 
 
 def _with_edges(
