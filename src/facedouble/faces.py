@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 LANDMARKS = 478
 EXPRESSIONS = 52
+BLINKS, GAZE, JAW_OPEN = (10, 9), range(11, 19), 25
+"""of these, in MediaPipe's order: eyes that shut, the right and the left; eyes that look somewhere; an open mouth"""
 IDENTITY = 128
 SAME_PERSON = 0.6
 """distance of two identity descriptors under which they are one person's: dlib's own line"""

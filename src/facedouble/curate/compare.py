@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..faces import GAZE
 from ..find.identity import apart
 from ..find.mesh import Mesh
 from ..geometry import FACE_OVAL, apply, face_width, similarity
@@ -30,7 +31,6 @@ BEYOND = 0.15
 _SKIN_Y = 0.34
 """luminance of skin of L* 65, on which differences of light are told in L*"""
 _REST = 20
-_GAZE = {11, 12, 13, 14, 15, 16, 17, 18}
 _CALM = 0.15
 _FRONT_DEG = 20.0
 _AHEAD_DEG, _AHEAD_FACES = 15.0, 10
@@ -73,7 +73,7 @@ class Side:
         """
         values = self.faces.faces.expression[self.seen.row].astype(np.float64)
         rest = np.percentile(values, _REST, axis=0)
-        rest[list(_GAZE)] = 0
+        rest[GAZE] = 0
         values = values - rest
         told = [
             values[:, parts].max(1) if name in _EITHER else values[:, parts].mean(1) for name, parts in ACTIONS.items()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..events import Note, Progress
+from ..faces import BLINKS, JAW_OPEN
 from ..find.crop import lab, sharpness
 from ..find.identity import distance
 from ..find.mask import bare_skin
@@ -35,8 +36,6 @@ _COLOUR_PX = 64
 _FINGERPRINT_SQUARES = 1.4
 _LEAST_SKIN_PX = 20
 _TAIL_BYTES = 24
-# MediaPipe's order of blendshapes.
-_BLINKS, _JAW_OPEN = (9, 10), 25
 
 
 @dataclass(frozen=True)
@@ -306,8 +305,8 @@ def quality_of(faces: FaceSet, looks: Looks, rows: NDArray[np.int64]) -> Quality
         "inside": np.array([_inside(table.points[row], faces.sources[faces.source[row]].size) for row in rows]),
         "away": _away(faces, rows),
         "expression": np.linalg.norm(expression - usual, axis=1),
-        "mouth_open": expression[:, _JAW_OPEN],
-        "eyes_closed": expression[:, _BLINKS].min(axis=1),
+        "mouth_open": expression[:, JAW_OPEN],
+        "eyes_closed": expression[:, BLINKS].min(axis=1),
         **{field.name: getattr(looks, field.name)[rows] for field in fields(Look)},
     }
     columns: dict[str, Any] = {}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..faces import HALF_RADIAN, LANDMARKS
+from ..faces import BLINKS, GAZE, HALF_RADIAN, JAW_OPEN, LANDMARKS
 from ..find.mesh import Mesh
 from ..geometry import (
     ALIGNMENT_POINTS,
@@ -30,7 +30,7 @@ _RIDGE = 1e-3
 _REST = 20
 _FACE = 468
 """landmarks of the face; the irises come after"""
-_WITHOUT_REST = [*range(11, 19), 25, 34, 35, 48, 49, -2, -1]
+_WITHOUT_REST = [*GAZE, JAW_OPEN, 34, 35, 48, 49, -2, -1]
 """gaze (eyeLookDownLeft to eyeLookUpRight), what parts the lips (jawOpen, mouthLowerDown, mouthUpperUp), and angles"""
 _SPEAKING = 0.1
 """of a face square, how far lips are parted from where on they are as far apart as B's shape makes them"""
@@ -51,8 +51,8 @@ _LIDS = (
 """of both eyes the edges of the lids, upper and lower; the rows around them, and above those"""
 _SHUT = (0.0, 0.45, 0.6)
 """how much of B's shape each of these keeps where an eye is shut; of rendered people, whose lids are known"""
-_BLINKS, _BLINK, _SURELY = (10, 9), 0.65, 0.72
-"""the blendshapes of the right and the left eye that shut; up to where they say nothing, and from where on all"""
+_BLINK, _SURELY = 0.65, 0.72
+"""blendshapes of eyes that shut: up to where they say nothing, and from where on all"""
 _TOUCH, _LOOK = 0.01, 0.025
 """of a face square, how far lids are parted that touch, and from where on they are as far apart as B's shape makes
 them"""
@@ -148,7 +148,7 @@ def carried(points: NDArray[Any], acting: NDArray[Any], offset: NDArray[Any], sq
     eye is shut where its blendshape says so, though landmarks in deep shade see lids half open.
     """
     turned, points = turned_and_aligned(acting[..., -2:].astype(np.float64) * HALF_RADIAN), points.copy()
-    for ((upper, lower), *_), blink in zip(_LIDS, _BLINKS, strict=True):
+    for ((upper, lower), *_), blink in zip(_LIDS, BLINKS, strict=True):
         shut = np.clip((acting[..., blink, None, None] - _BLINK) / (_SURELY - _BLINK), 0, 1)
         points[..., upper, :] += shut * (points[..., lower, :] - points[..., upper, :])
     moved = square_px * np.swapaxes(turned @ offset.T, -1, -2)

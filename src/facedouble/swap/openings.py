@@ -79,13 +79,15 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn, lighter_iris: float | No
         alpha = opening.alpha[..., 0]
         light, light_b = (np.log(part @ LUMINANCE + _DARK) for part in (opening.inside, face[opening.there]))
         lighter, points = light - light_b, drawn.points_b - (opening.there[1].start, opening.there[0].start)
-        white = pure_white(points, (alpha.shape[1], alpha.shape[0]))
-        fine = (lighter - _unlike(lighter, white, points)) * alpha
+        size = (alpha.shape[1], alpha.shape[0])
+        white = pure_white(points, size)
+        (disc, _), (inner, whole) = (iris_mask(points, size, part) for part in (1.0, _INNER))
+        fine = (lighter - _unlike(lighter, white, disc, inner > 0.5)) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
         shade = np.full_like(lighter, _shade(lighter, white, points))
         if lighter_iris is not None:
-            there = iris_mask(points, (alpha.shape[1], alpha.shape[0]), 1.0)[0]
-            shade += there * np.minimum(_shade_of_iris(light, light_b, points, lighter_iris) - shade, 0)
+            told = min(1.0, float(inner.sum()) / max(_SEEN * whole, 1.0))
+            shade += disc * np.minimum(told * _shade_of_iris(light, light_b, inner > 0.5, lighter_iris) - shade, 0)
         fine += alpha * (shade - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
         # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
@@ -129,15 +131,16 @@ class _Opening:
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), np.clip(inside, 0, 1), alpha[..., None])
 
 
-def _unlike(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w): how much of what the plate's eye is `lighter` by (h, w), than the drawn one with landmarks (478, 2), is
-    due to what both are, not to light: an iris of another colour, and the `white` (h, w). 0 where either is not
-    seen."""
-    whole, inner = (iris_mask(points, (lighter.shape[1], lighter.shape[0]), part)[0] for part in (1.0, _INNER))
-    if not (inner > 0.5).any() or not white.any():
+def _unlike(
+    lighter: NDArray[np.float32], white: NDArray[np.bool_], disc: NDArray[np.float32], iris: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(h, w): how much of what the plate's eye is `lighter` by (h, w), than the drawn one, is due to what both are, not
+    to light: the `white` (h, w), and an iris of another colour, of which `iris` (h, w) is the inner part and `disc` (h,
+    w) 0..1 all that is seen. 0 where either is not."""
+    if not iris.any() or not white.any():
         return np.zeros_like(lighter)
-    of_iris, of_white = (float(np.median(lighter[there])) for there in (inner > 0.5, white))
-    return np.asarray(of_white + whole * (of_iris - of_white), np.float32)
+    of_iris, of_white = (float(np.median(lighter[there])) for there in (iris, white))
+    return np.asarray(of_white + disc * (of_iris - of_white), np.float32)
 
 
 def _shade(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArray[np.float32]) -> float:
@@ -151,18 +154,15 @@ def _shade(lighter: NDArray[np.float32], white: NDArray[np.bool_], points: NDArr
 
 
 def _shade_of_iris(
-    light: NDArray[np.float32], light_b: NDArray[np.float32], points: NDArray[np.float32], usual: float
+    light: NDArray[np.float32], light_b: NDArray[np.float32], iris: NDArray[np.bool_], usual: float
 ) -> float:
-    """0 or less: how dark, as a logarithm, an iris is in the plate, of `light` (h, w), beside the drawn one with
-    landmarks (478, 2), of `light_b`, where A's is by the logarithm `usual` lighter than B's; as far as enough of it is
-    seen."""
-    seen, whole = iris_mask(points, (light.shape[1], light.shape[0]), _INNER)
-    there = seen > 0.5
-    if not there.any():
+    """0 or less: how dark, as a logarithm, an `iris` (h, w) is in the plate, of `light` (h, w), beside the drawn one's,
+    of `light_b`, where A's is by the logarithm `usual` lighter than B's. 0 where it is not seen."""
+    if not iris.any():
         return 0.0
-    expected = math.log((math.exp(np.median(light_b[there])) - _DARK) * math.exp(usual) + _DARK)
-    told, darker = min(1.0, float(seen.sum()) / (_SEEN * whole)), float(np.median(light[there])) - expected
-    return told * min(max(darker, 2 * (darker + _DIM), -_DIMMEST), 0.0)
+    expected = math.log((math.exp(np.median(light_b[iris])) - _DARK) * math.exp(usual) + _DARK)
+    darker = float(np.median(light[iris])) - expected
+    return min(max(darker, 2 * (darker + _DIM), -_DIMMEST), 0.0)
 
 
 def _gap(lips: NDArray[Any]) -> float:
