@@ -20,7 +20,6 @@ from support import crop_of, fitted
 Picture = NDArray[np.float32]
 SKIN, PINK, BLUISH = (0.8, 0.6, 0.5), (0.85, 0.6, 0.6), (0.66, 0.68, 0.72)
 ROWS = (2, 9, 16, 23, 30, 37)
-LIGHT = LUMINANCE
 
 
 def eyes(faces: FaceSet, row: int, white: tuple[float, ...]) -> tuple[Picture, Picture]:
@@ -47,7 +46,7 @@ def seen(faces: FaceSet, row: int, plate: tuple[float, ...] = BLUISH) -> Drawn:
 def colour(picture: Picture, drawn: Drawn) -> Picture:
     """(3,) of luminance 1."""
     white = picture[white_mask(drawn.points_b, (256, 256), rim=0.3) > 0.9].mean(0)
-    return np.asarray(white / (white @ LIGHT), np.float32)
+    return np.asarray(white / (white @ LUMINANCE), np.float32)
 
 
 @pytest.mark.parametrize("lamp", [(1.0, 1.0, 1.0), (1.2, 1.0, 0.8)])
@@ -60,7 +59,7 @@ def test_the_white_is_as_white_as_the_clips(faces_a: FaceSet, lamp: tuple[float,
         result, wanted = fit.eyes(one.face, one), colour(one.plate, one)
         before = np.abs(colour(one.face * light, one) - wanted).max()
         assert before > 0.1 and np.abs(colour(result * light, one) - wanted).max() < 0.25 * before
-        np.testing.assert_allclose(result @ LIGHT, one.face @ LIGHT, atol=1e-3)  # as light as it was
+        np.testing.assert_allclose(result @ LUMINANCE, one.face @ LUMINANCE, atol=1e-3)  # as light as it was
         away = cv2.dilate(white_mask(one.points_b, (256, 256)), np.ones((15, 15))) == 0
         np.testing.assert_array_equal(result[away], one.face[away])
 
@@ -72,9 +71,9 @@ def test_an_iris_of_a_few_px_leaves_no_brown_beside_it(faces_a: FaceSet, pixel: 
     for row in ROWS:
         one = seen(faces_a, row, PINK)
         brown = np.where(one.face.max(2, keepdims=True) < 0.3, np.array((0.3, 0.12, 0.03), np.float32), one.face)
-        light = brown @ LIGHT
+        light = brown @ LUMINANCE
         soft = cv2.GaussianBlur(brown, (0, 0), 3)
-        faces.append(replace(one, face=soft * (light / (soft @ LIGHT))[..., None], pixel=pixel))
+        faces.append(replace(one, face=soft * (light / (soft @ LUMINANCE))[..., None], pixel=pixel))
     fit = fitted(faces, None, sharpen=True, grain=False)
     for one in faces:
         size = (256, 256)
@@ -87,7 +86,7 @@ def test_an_iris_of_a_few_px_leaves_no_brown_beside_it(faces_a: FaceSet, pixel: 
             apart.append(abs(float(near[0] / near[2] - white[0] / white[2])))
         assert apart[0] > 0.08
         assert apart[1] < 0.4 * apart[0] if mended else apart[1] > 0.6 * apart[0]
-        np.testing.assert_allclose(result @ LIGHT, one.face @ LIGHT, atol=1e-3)
+        np.testing.assert_allclose(result @ LUMINANCE, one.face @ LUMINANCE, atol=1e-3)
 
 
 def test_what_does_not_show_is_not_guessed(faces_a: FaceSet) -> None:

@@ -394,7 +394,7 @@ def test_the_one_with_the_lighter_eyes_is_known(
     other = usual.read({"a": faces_b, "b": faces_a}, RECIPE).iris
     assert other is not None and -1.1 < other < -0.3
     assert alike.usual.iris == pytest.approx(0, abs=0.02)
-    monkeypatch.setattr(usual, "to_skin", lambda faces: UNKNOWN)  # who never opens them
+    monkeypatch.setattr(usual, "irises", lambda faces: UNKNOWN)  # who never opens them
     assert usual.read({"a": faces_a, "b": faces_b}, RECIPE).iris is None
 
 

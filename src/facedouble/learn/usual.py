@@ -26,7 +26,7 @@ from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_
 from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 from . import data
-from .iris import to_skin
+from .data import irises
 from .model import SIDES
 
 FILE, WAY = "usual.safetensors", 2
@@ -109,8 +109,8 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
     known, lights = np.minimum(*skins), [logarithm(face) for face in usual]
-    irises = [float(to_skin(faces[side].shown()) @ LUMINANCE) for side in SIDES]
-    iris = math.log(irises[0] / irises[1]) if min(irises) > 0 else None
+    of_a, of_b = (float(irises(faces[side]) @ LUMINANCE) for side in SIDES)
+    iris = math.log(of_a / of_b) if min(of_a, of_b) > 0 else None
     return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)), iris)
 
 

@@ -82,12 +82,13 @@ def with_gleam(face: NDArray[np.float32], drawn: Drawn, lighter_iris: float | No
         size = (alpha.shape[1], alpha.shape[0])
         white = pure_white(points, size)
         (disc, _), (inner, whole) = (iris_mask(points, size, part) for part in (1.0, _INNER))
-        fine = (lighter - _unlike(lighter, white, disc, inner > 0.5)) * alpha
+        middle = inner > 0.5
+        fine = (lighter - _unlike(lighter, white, disc, middle)) * alpha
         within = np.maximum(cv2.GaussianBlur(alpha, (0, 0), sigma), 1e-3)
         shade = np.full_like(lighter, _shade(lighter, white, points))
         if lighter_iris is not None:
             told = min(1.0, float(inner.sum()) / max(_SEEN * whole, 1.0))
-            shade += disc * np.minimum(told * _shade_of_iris(light, light_b, inner > 0.5, lighter_iris) - shade, 0)
+            shade += disc * np.minimum(told * _shade_of_iris(light, light_b, middle, lighter_iris) - shade, 0)
         fine += alpha * (shade - cv2.GaussianBlur(fine, (0, 0), sigma) / within)
         part = result[opening.there]
         # A gleam, and white beside an iris, are bright by light that has no colour of the iris's.
