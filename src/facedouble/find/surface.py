@@ -116,12 +116,13 @@ class SkinMap:
         # Between two px, as a map is affine there; where there is one in the middle, that one.
         return type(self)((beside((step - 1) // 2) + beside(step // 2)) * np.float32(0.5))
 
-    def laid(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """(H, W, c): a flat picture (k, k, c), of any size k, on the face; 0 outside it."""
+    def laid(self, flat: NDArray[Any], edges: bool = False) -> NDArray[Any]:
+        """(H, W, c): a flat picture (k, k, c), of any size k, on the face; 0 outside it. Hard `edges` are kept, which
+        else would be a px softer."""
         import cv2
 
-        places = self.places * np.float32(len(flat) - 1)
-        return np.asarray(cv2.remap(flat, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+        places, how = self.places * np.float32(len(flat) - 1), cv2.INTER_CUBIC if edges else cv2.INTER_LINEAR
+        return np.asarray(cv2.remap(flat, places, None, how, borderMode=cv2.BORDER_CONSTANT))
 
 
 @cache

@@ -56,8 +56,8 @@ _STEEP, _MANY = 0.12, 0.04
 these (soft lamps: 0 to 0.016; a hard one: 0.11 to 0.17)"""
 _TIMES = 2
 """as large is the flat face that shows such edges"""
-_MIDDLE_PX = 5
-"""of that: a middle value over so many px a side has edges but no freckles, moles and hairs"""
+_MIDDLE_PX, _MIDDLES = 5, 2
+"""of that: a middle value over so many px a side, so many times, has edges but no freckles, moles and hairs"""
 # Of a face square.
 _TORN, _BEYOND, _SOFT = 0.0025, 0.1, 0.02
 """over what light is smoothed on the face; from how far away it is carried on to where no skin is known; and over what
@@ -123,7 +123,7 @@ class Light:
         steep = np.abs(np.diff(grey, axis=0)[:, :-1]) + np.abs(np.diff(grey, axis=1)[:-1]) > _STEEP
         if steep.mean() < _MANY:
             return light
-        apart, weight = _apart(self.finer, _larger(self.usual.skin), face, drawn, bare, _MIDDLE_PX)
+        apart, weight = _apart(self.finer, _larger(self.usual.skin), face, drawn, bare, _MIDDLES)
         unlike = _weighted(apart - _larger(self.usual.ratio), weight)
         return _with_edges(unlike, _EDGE / _TIMES, *(_larger(layer) for layer in layers))
 
@@ -134,10 +134,10 @@ def _apart(
     face: NDArray[np.float32],
     drawn: Drawn,
     bare: NDArray[np.float32],
-    middle_px: int = 1,
+    middles: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's, the middle values
-    over `middle_px`; and (k, k) 0..1 how far light can be told by it, where it is `skin` (k, k)."""
+    """(k, k, 3) on the flat skin of k px: the logarithm of the plate's light less that of the face's, of both the
+    middles of a few px, so many times; and (k, k) 0..1 how far light can be told by it, where it is `skin` (k, k)."""
     import cv2
 
     seen = surface.flattened(cv2.merge([*cv2.split(drawn.plate), bare]), drawn.points)
@@ -146,7 +146,9 @@ def _apart(
         facing = surface.facing(points)
         usual = float(facing.sum()) / max(int(np.count_nonzero(facing)), 1)
         weight = weight * np.clip(facing / max(_SHOWN * usual, 1e-6), 0, 1)
-    plate, own = (cv2.medianBlur(part, middle_px) for part in (np.ascontiguousarray(seen[..., :3]), own))
+    plate = np.ascontiguousarray(seen[..., :3])
+    for _ in range(middles):
+        plate, own = (cv2.medianBlur(part, _MIDDLE_PX) for part in (plate, own))
     return logarithm(plate) - logarithm(own), weight
 
 
@@ -180,7 +182,7 @@ def _laid(flat: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
     # As smooth as it is it needs no more pixels.
     finer = flat.shape[0] // SIDE_PX
     shrink = max(1, int(drawn.square_px / (_SQUARE_PX * finer**2)))
-    laid = drawn.skin.every(shrink).laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)))
+    laid = drawn.skin.every(shrink).laid(_weighted(flat, np.ones(flat.shape[:2], np.float32)), edges=finer > 1)
     inside = np.asarray(laid[..., 3] > 0.99, np.float32)
     seen = _weighted(laid[..., :3], inside)
     # Where the face turns away from itself, as beside a nose, its skin is torn.
