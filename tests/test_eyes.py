@@ -14,6 +14,7 @@ from facedouble.find.mask import hull_mask, iris_mask, white_mask
 from facedouble.footage import LUMINANCE
 from facedouble.geometry import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
 from facedouble.swap.drawn import Drawn
+from facedouble.swap.eyes import Eyes
 from facedouble.swap.fit import Fit
 from support import crop_of, fitted
 
@@ -56,7 +57,7 @@ def test_the_white_is_as_white_as_the_clips(faces_a: FaceSet, lamp: tuple[float,
     light = np.array(lamp, np.float32)
     fit = Fit.measured([(one, one.face * light) for one in faces], None, True, False)
     for one in faces:
-        result, wanted = fit.eyes(one.face, one), colour(one.plate, one)
+        result, wanted = fit.eyes.whitened(one.face, one), colour(one.plate, one)
         before = np.abs(colour(one.face * light, one) - wanted).max()
         assert before > 0.1 and np.abs(colour(result * light, one) - wanted).max() < 0.25 * before
         np.testing.assert_allclose(result @ LUMINANCE, one.face @ LUMINANCE, atol=1e-3)  # as light as it was
@@ -79,7 +80,7 @@ def test_an_iris_of_a_few_px_leaves_no_brown_beside_it(faces_a: FaceSet, pixel: 
         size = (256, 256)
         whole = white_mask(one.points_b, size, rim=0.5) > 0.9
         beside = (white_mask(one.points_b, size, 1.15) > 0.9) & (white_mask(one.points_b, size, 1.4) < 0.1)
-        result = fit.eyes(one.face, one)
+        result = fit.eyes.whitened(one.face, one)
         apart = []
         for picture in (one.face, result):
             near, white = (picture[there].mean(0) for there in (beside, whole))
@@ -87,6 +88,26 @@ def test_an_iris_of_a_few_px_leaves_no_brown_beside_it(faces_a: FaceSet, pixel: 
         assert apart[0] > 0.08
         assert apart[1] < 0.4 * apart[0] if mended else apart[1] > 0.6 * apart[0]
         np.testing.assert_allclose(result @ LUMINANCE, one.face @ LUMINANCE, atol=1e-3)
+
+
+def test_a_highlight_on_an_iris_has_no_colour_of_it(faces_a: FaceSet) -> None:
+    """Nor has white within its outline, which would be a bright rim."""
+    one, brown = seen(faces_a, ROWS[0], PINK), np.array((1.6, 0.9, 0.3), np.float32)
+    face, points = one.face.copy(), one.points_b
+    gleam = np.zeros((256, 256), bool)
+    for ring in (RIGHT_IRIS, LEFT_IRIS):
+        x, y = np.round(points[ring].mean(0)).astype(int).tolist()
+        gleam[y - 1 : y + 2, x - 1 : x + 2] = True
+    face[gleam] = 0.8
+    result = Eyes(iris=brown / (brown @ LUMINANCE), lacks=1.0).coloured(face, one)
+    np.testing.assert_allclose(result @ LUMINANCE, face @ LUMINANCE, atol=1e-3)  # as light as it was
+    np.testing.assert_allclose(result[gleam], 0.8, atol=0.02)
+    iris = (iris_mask(points, (256, 256), 0.8)[0] > 0.9) & (cv2.dilate(gleam.astype(np.uint8), np.ones((3, 3))) == 0)
+    assert iris.sum() > 20
+    wanted = brown / (brown @ LUMINANCE)
+    np.testing.assert_allclose(
+        result[iris] / (result[iris] @ LUMINANCE)[:, None], wanted[None].repeat(iris.sum(), 0), atol=0.1
+    )
 
 
 def test_what_does_not_show_is_not_guessed(faces_a: FaceSet) -> None:

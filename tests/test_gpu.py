@@ -39,6 +39,7 @@ def made_up(seed: int, count: int = 20) -> data.Canvases:
         (points * side).astype(np.float32),
         torch.from_numpy(acting),
         np.zeros(count, int),
+        np.full(3, 0.3, np.float32),
     )
 
 

@@ -22,7 +22,6 @@ from facedouble.find.surface import SkinMap, Surface
 from facedouble.footage import LUMINANCE
 from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_BROW, RIGHT_EYE
 from facedouble.learn import data, usual
-from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.usual import SIDE_PX, UsualFaces, logarithm, relit
 from facedouble.media.reader import frame_at, probe
 from facedouble.project import save_tensors
@@ -394,7 +393,7 @@ def test_the_one_with_the_lighter_eyes_is_known(
     other = usual.read({"a": faces_b, "b": faces_a}, RECIPE).iris
     assert other is not None and -1.1 < other < -0.3
     assert alike.usual.iris == pytest.approx(0, abs=0.02)
-    monkeypatch.setattr(usual, "irises", lambda faces: UNKNOWN)  # who never opens them
+    monkeypatch.setattr(usual, "light_to_skin", lambda faces: 0.0)  # who never opens them
     assert usual.read({"a": faces_a, "b": faces_b}, RECIPE).iris is None
 
 

@@ -24,8 +24,8 @@ from facedouble.find.mask import face_mask, iris_mask, iris_radius, skin_mask
 from facedouble.find.mesh import Mesh
 from facedouble.find.surface import FLAT_PX, SkinMap, Surface
 from facedouble.footage import LUMINANCE
-from facedouble.geometry import FACE_OVAL, LEFT_EYE, RIGHT_EYE
-from facedouble.learn import skin
+from facedouble.geometry import FACE_OVAL, LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS
+from facedouble.learn import data, skin
 from facedouble.learn.iris import to_skin
 from facedouble.learn.skin import COARSEST, SkinDetail, fine
 from facedouble.media.reader import frame_at, probe, read
@@ -76,6 +76,20 @@ def test_a_mark_stays_on_its_place_of_the_skin(faces_a: FaceSet) -> None:
         assert np.linalg.norm(centre - points[CHEEK]) < 2
         places.append(centre)
     assert np.linalg.norm(places[0] - places[1]) > 5, "the face must move between the two frames, or this shows nothing"
+
+
+def test_edges_stay_hard_and_the_rest_as_it_is(faces_a: FaceSet) -> None:
+    """Laid at about the size that it has, so that every px lies between four."""
+    flat = np.full((256, 256, 1), 0.2, np.float32)
+    flat[:, 128:] = 1.0
+    skin = SkinMap.of(faces_a.faces.points[0], (512, 512))
+    soft, hard = (skin.laid(flat, edges) for edges in (False, True))
+    inside = cv2.erode(np.asarray(skin.places.min(2) > 0, np.uint8), np.ones((9, 9), np.uint8)) > 0
+    slope_soft, slope_hard = (np.abs(cv2.Laplacian(part, cv2.CV_32F))[inside].sum() for part in (soft, hard))
+    assert slope_hard > 1.2 * slope_soft > 0
+    away = inside & (np.abs(skin.places[..., 0] - 0.5) > 4 / 256)
+    assert away.sum() > 1000
+    np.testing.assert_allclose(hard[away], soft[away], atol=1e-4)
 
 
 @pytest.mark.parametrize("step", [2, 3])
@@ -340,6 +354,27 @@ def test_irises_are_told_by_their_skin(faces_a: FaceSet) -> None:
     for eye in (LEFT_EYE, RIGHT_EYE):
         shut[eye, 1] = shut[eye, 1].mean()
     assert not to_skin([(eyed(faces_a, wide, iris, skin), shut)]).any()
+
+
+def test_neither_a_pupil_nor_a_highlight_is_an_irises_colour(faces_a: FaceSet) -> None:
+    skin, iris = (0.8, 0.6, 0.5), (0.2, 0.1, 0.05)
+    wide = int(np.argmin(faces_a.faces.acting()[:, 9:11].sum(1)))
+    _, points = crop_of(faces_a, wide)
+    face, radius = eyed(faces_a, wide, iris, skin), iris_radius(points)
+    for ring in (LEFT_IRIS, RIGHT_IRIS):
+        x, y = points[ring].mean(0).tolist()
+        for colour, shift, part in ((0.0, 0.0, 0.3), (1.0, 0.5, 0.25)):
+            middle = (round(16 * (x + shift * radius)), round(16 * y))
+            cv2.circle(face, middle, round(16 * part * radius), (colour,) * 3, -1, cv2.LINE_8, 4)
+    np.testing.assert_allclose(to_skin([(face, points)]), np.array(iris) / skin, atol=0.02)
+
+
+def test_irises_are_looked_at_as_they_were_filmed(faces_a: FaceSet, faces_b: FaceSet) -> None:
+    """However few px the network has of them, and whoever's light their faces are brought into."""
+    of_b = data.load_both({"a": faces_a, "b": faces_b}, replace(SMALL, size_px=96))["b"].iris
+    np.testing.assert_array_equal(data.load(faces_b, SMALL).iris, of_b)
+    red, green, blue = of_b.tolist()
+    assert 0.2 < red < 0.4 and 0.15 < green < 0.9 * red and blue < 0.75 * green  # brown
 
 
 def test_coarse_irises_get_the_colour_that_they_have_in_the_source(faces_a: FaceSet) -> None:

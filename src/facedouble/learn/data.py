@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..curate.faceset import FaceSet
+from ..curate.quality import in_crop
 from ..device import cores, sent
 from ..errors import FaceError
 from ..faces import LANDMARKS
@@ -37,7 +38,7 @@ _CHANNELS = 7
 _DEVICE_PART = 0.25
 """of a GPU's memory, that both sides' faces may take"""
 _STRETCHES = 6
-_IRISES_OF = 120
+_IRISES_OF = 60
 _HELD_OUT = 0.1
 _BLACK = np.array([8, 0, 0], np.float32)
 """added to CIELAB's values, which light then changes in proportion"""
@@ -60,6 +61,8 @@ class Canvases:
     """(n, 54) see Faces.acting"""
     source: NDArray[np.int64]
     """(n,) which clip of the face set each is of"""
+    iris: NDArray[np.float32]
+    """(3,) see learn.iris: of some of the faces, as large and in the light as their crops show them"""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -159,8 +162,15 @@ def load(
     for _ in _by_all_cores(range(len(rows)), lay):
         pass
     acting = torch.from_numpy(faces.faces.acting()[rows])
-    square_px = recipe.size_px / recipe.coverage
-    return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows])
+    square_px, iris = recipe.size_px / recipe.coverage, _iris(faces, rows[spread(len(rows), _IRISES_OF)])
+    return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows], iris)
+
+
+def _iris(faces: FaceSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def shown(row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.asarray(faces.read_crop(row) / np.float32(255), np.float32), in_crop(faces, row)
+
+    return to_skin(_by_all_cores(rows.tolist(), shown))
 
 
 def _by_all_cores(items: Iterable[T], work: Callable[[T], U]) -> Iterator[U]:
@@ -205,11 +215,6 @@ def load_both(
     """Both sides' faces as `load` gives them, B's in A's colours."""
     faces = {side: load(sets[side], recipe, most, facing) for side in SIDES}
     return {**faces, "b": match_colour(faces["b"], faces["a"])}
-
-
-def irises(canvases: Canvases) -> NDArray[np.float32]:
-    """(3,) of some of the faces, spread over all: see learn.iris."""
-    return to_skin(canvases.shown(spread(len(canvases), _IRISES_OF)))
 
 
 def _skin_of(canvases: Canvases) -> NDArray[np.float64]:

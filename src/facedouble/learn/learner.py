@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..recipes import TrainRecipe
-from .data import Canvases, Feed, irises
+from .data import Canvases, Feed
 from .losses import FaceLoss
 from .model import SIDES, Network, PersonNorm, Shown
 from .recorded import Recorded, there_and_back
@@ -52,7 +52,7 @@ class Learner:
         network.meet(
             {side: faces[side].points / faces[side].square_px for side in SIDES},
             {side: faces[side].acting.numpy() for side in SIDES},
-            irises(faces["b"]),
+            faces["b"].iris,
         )
         network.load_state_dict(start or {}, strict=False)
         average = copy.deepcopy(network).requires_grad_(False)

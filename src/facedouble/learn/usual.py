@@ -26,7 +26,7 @@ from ..geometry import INNER_LIPS, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_
 from ..project import atomic_file, part_errors, save_tensors
 from ..recipes import TrainRecipe
 from . import data
-from .data import irises
+from .iris import light_to_skin
 from .model import SIDES
 
 FILE, WAY = "usual.safetensors", 2
@@ -109,7 +109,7 @@ def read(sets: Mapping[str, FaceSet], recipe: TrainRecipe) -> UsualFaces:
     told = _told(surface.places)
     usual, skins = zip(*(_usual(surface, faces[side], told) for side in SIDES), strict=True)
     known, lights = np.minimum(*skins), [logarithm(face) for face in usual]
-    of_a, of_b = (float(irises(faces[side]) @ LUMINANCE) for side in SIDES)
+    of_a, of_b = (light_to_skin(faces[side].shown()) for side in SIDES)
     iris = math.log(of_a / of_b) if min(of_a, of_b) > 0 else None
     return UsualFaces(lights[0] - lights[1], told * known, _contrast(lights, known * (told == 1)), iris)
 

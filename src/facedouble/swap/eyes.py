@@ -27,6 +27,10 @@ _INSIDE = 0.93
 """of an iris's radius: its rim is dark, and landmarks may say a little more than it has; the white's is bright"""
 _AN_IRIS_PX = (3, 6)
 """its radius, in px of the network: of so few the colour is that of the lids as well, of so many it is its own"""
+_INNER = 0.8
+"""of that, which tells how light an iris is"""
+_LIGHTER = (1.4, 2.2)
+"""times as light as that, from where on a place has less of the iris's colour, and none: a highlight, or white"""
 _RIM = 0.2
 """of an iris's radius, along it and the lids, where the white mixes with both"""
 _LEAST_PX = 20
@@ -100,31 +104,77 @@ class Eyes:
             white=_coloured(np.median(white, axis=0)) if len(white) > _FEW else None,
         )
 
-    def __call__(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
-        """`face` (h, w, 3), as `drawn`, with eyes as light as they are, but of these colours."""
-        import cv2
-
-        if self.iris is None and self.whites is None and self.white is None:
+    def whitened(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+        """`face` (h, w, 3), as `drawn`, with whites as light as they are, but of these colours."""
+        part = _Part.of(face, drawn)
+        if part is None or (self.whites is None and self.white is None):
             return face
+        light, white = part.light, part.picture
+        if self.white is not None:
+            white = white + self.lacks * (light * self.white - white)
+        if self.whites is not None:
+            white = white * self.whites
+            white *= light / np.maximum((white @ LUMINANCE)[..., None], 1e-6)
+        return part.laid(face, white, white_mask(part.points, part.size, _INSIDE))
+
+    def coloured(self, face: NDArray[np.float32], drawn: Drawn) -> NDArray[np.float32]:
+        """`face` (h, w, 3), as `drawn` but for its detail, with irises as light as they are, but of this colour; their
+        highlights, and white that lies within their outline, keep theirs."""
+        part = _Part.of(face, drawn)
+        if self.iris is None or part is None:
+            return face
+        inner = iris_mask(part.points, part.size, _INNER)[0] > 0.5
+        if not inner.any():
+            return face
+        light, (some, all_of_it) = part.light, _LIGHTER
+        lighter = light / np.maximum(np.median(light[inner]), 1e-3)
+        own = self.lacks * np.clip((all_of_it - lighter) / (all_of_it - some), 0, 1)
+        coloured = part.picture + own * (light * self.iris - part.picture)
+        return part.laid(face, coloured, iris_mask(part.points, part.size, _INSIDE)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What of a picture is around both eyes."""
+
+    picture: NDArray[np.float32]
+    """(h, w, 3)"""
+    points: NDArray[np.float32]
+    """(478, 2) landmarks in it"""
+    there: tuple[slice, slice]
+    """rows and columns"""
+    soft: float
+    """px over which colours fade"""
+
+    @classmethod
+    def of(cls, face: NDArray[np.float32], drawn: Drawn) -> Self | None:
+        """None where the eyes are outside the picture."""
         soft, eyes = _SOFT * drawn.square_px, drawn.points_b[[*RIGHT_EYE, *LEFT_EYE, *RIGHT_IRIS, *LEFT_IRIS]]
         x0, y0 = np.maximum(np.floor(eyes.min(0) - 3 * soft), 0).astype(int).tolist()
         x1, y1 = np.maximum(np.ceil(eyes.max(0) + 3 * soft), 0).astype(int).tolist()
-        around = (slice(y0, y1), slice(x0, x1))
-        part = face[around]
-        if not part.size:
-            return face
-        points, size, result = drawn.points_b - (x0, y0), part.shape[1::-1], face.copy()
-        light = (part @ LUMINANCE)[..., None]
-        if self.whites is not None or self.white is not None:
-            there = cv2.GaussianBlur(white_mask(points, size, _INSIDE), (0, 0), soft)[..., None]
-            white = part if self.white is None else part + self.lacks * (light * self.white - part)
-            if self.whites is not None:
-                white = white * self.whites
-                white *= light / np.maximum((white @ LUMINANCE)[..., None], 1e-6)
-            result[around] += there * (white - part)
-        if self.iris is not None:
-            there = self.lacks * cv2.GaussianBlur(iris_mask(points, size, _INSIDE)[0], (0, 0), soft)[..., None]
-            result[around] += there * (light * self.iris - result[around])
+        picture = face[y0:y1, x0:x1]
+        if not picture.size:
+            return None
+        return cls(picture, drawn.points_b - np.array((x0, y0), np.float32), (slice(y0, y1), slice(x0, x1)), soft)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+    @property
+    def light(self) -> NDArray[np.float32]:
+        """(h, w, 1)"""
+        return np.asarray((self.picture @ LUMINANCE)[..., None], np.float32)
+
+    def laid(
+        self, face: NDArray[np.float32], picture: NDArray[np.float32], there: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """`face`, of which this is a part, with `picture` (h, w, 3) in its place where it is `there` (h, w) 0..1."""
+        import cv2
+
+        result, alpha = face.copy(), cv2.GaussianBlur(there, (0, 0), self.soft)[..., None]
+        result[self.there] += alpha * (picture - self.picture)
         return result
 
 

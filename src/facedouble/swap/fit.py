@@ -129,9 +129,11 @@ class Fit:
         no crisper than the clip."""
         import cv2
 
-        face = self.eyes(_sharpened(drawn, self.sharpened), drawn)
+        face = self.eyes.whitened(_sharpened(drawn, self.sharpened), drawn)
         if self.features is not None:
             face = self.features(face, drawn.points_b, drawn.square_px)
+        # After B's fine eyes, whose highlights would get the colour of the iris.
+        face = self.eyes.coloured(face, drawn)
         if self.detail is not None:
             face = self.detail(face, drawn)
         if self.softened_px:
