@@ -15,6 +15,7 @@ from facedouble.learn import features
 from facedouble.media.reader import probe, read
 from facedouble.swap.drawn import Drawn
 from facedouble.swap.features import Features
+from facedouble.swap.fit import Fit
 from facedouble.swap.softness import blur_px, crisper
 from support import SMALL, fitted
 
@@ -103,3 +104,14 @@ def test_a_face_laid_into_a_soft_clip_is_as_soft(faces_b: FaceSet, others: Seen)
         assert bool(fit.softened_px) == bool(spread) == ("as the clip is" in fit.text())
         assert found([(fit(one), one.points) for one in drawn], [(one.plate, one.points) for one in drawn]) < 0.3
         assert not fitted(drawn, None, sharpen=True, grain=False).softened_px  # nothing of B's camera is laid
+
+
+def test_the_shadows_of_a_lamp_are_no_softness(faces_b: FaceSet, others: Seen) -> None:
+    """They are coarse edges, beside which the finest of the plate look weak; in the same light B's do as well."""
+    *_, detail = features.read(faces_b, replace(SMALL, feature_faces=1000), 1)
+    own, square_px = Features.of(detail), float(np.ptp(others[0][1][:, 0])) / 1.4
+    stripes = soft(np.where(np.indices((512, 512)).sum(0) % 44 < 22, 1.0, 0.05).astype(np.float32), 3.0)[..., None]
+    drawn = [Drawn(picture, picture * stripes, points, points, square_px, 1.0) for picture, points in others]
+    lit = [(one, np.asarray(one.face * stripes, np.float32)) for one in drawn]
+    assert fitted(drawn, None, sharpen=True, grain=False, features=own).softened_px > 0.3  # were the face not lit
+    assert Fit.measured(lit, None, True, False, features=own).softened_px == 0

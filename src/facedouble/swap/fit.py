@@ -22,6 +22,7 @@ from ..find.surface import Surface
 from ..geometry import face_width
 from ..learn.iris import UNKNOWN
 from ..learn.skin import SkinDetail
+from ..learn.usual import logarithm, relit
 from .detail import Detail, Looked
 from .drawn import Drawn
 from .eyes import Eyes, Look
@@ -91,6 +92,8 @@ class Fit:
             edges.append(lack)
             if features is not None:
                 laid = features(one.face, one.points_b, one.square_px)
+                # In the same light, as a lamp's shadows are coarse edges.
+                laid = relit(laid, logarithm(lit) - logarithm(one.face))
                 if (look := crisper(laid, one)) is not None:
                     crisp.append(look)
             smooth.append(_lack_of_grain(one, lack) if grain else 0.0)

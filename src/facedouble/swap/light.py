@@ -56,7 +56,7 @@ _STEEP, _MANY = 0.12, 0.04
 these (soft lamps: 0 to 0.016; a hard one: 0.11 to 0.17)"""
 _TIMES = 2
 """as large is the flat face that shows such edges"""
-_MIDDLE_PX, _MIDDLES = 5, 2
+_MIDDLE_PX, _MIDDLES = 5, 3
 """of that: a middle value over so many px a side, so many times, has edges but no freckles, moles and hairs"""
 # Of a face square.
 _TORN, _BEYOND, _SOFT = 0.0025, 0.1, 0.02
