@@ -22,11 +22,11 @@ _LEAST_PX = 6
 _DARK = 0.01
 """added to both lights, as a ratio of what is nearly black says nothing"""
 UNKNOWN = np.zeros(3, np.float32)
-Faces = Iterable[tuple[NDArray[Any], NDArray[np.float32]]]
-"""pictures (H, W, 3) 0..1 with landmarks (478, 2)"""
+Pictures = Iterable[tuple[NDArray[Any], NDArray[np.float32]]]
+"""(H, W, 3) 0..1, of faces with landmarks (478, 2)"""
 
 
-def to_skin(faces: Faces) -> NDArray[np.float32]:
+def to_skin(faces: Pictures) -> NDArray[np.float32]:
     """(3,) light of the irises by that of the skin, RGB: the middle of all `faces` whose eyes are open; UNKNOWN where
     there is none. Of an iris it is the middle as well, as highlights have no colour of it."""
     ratios = []
@@ -37,7 +37,7 @@ def to_skin(faces: Faces) -> NDArray[np.float32]:
     return np.asarray(np.median(ratios, axis=0), np.float32) if ratios else UNKNOWN
 
 
-def light_to_skin(faces: Faces) -> float:
+def light_to_skin(faces: Pictures) -> float:
     """How light the middle of irises is by the skin, as in `to_skin`; 0 where none is seen."""
     ratios = [
         ((picture * seen[..., None]).sum((0, 1)) / seen.sum() + _DARK) / (skin + _DARK)
@@ -47,10 +47,10 @@ def light_to_skin(faces: Faces) -> float:
 
 
 def _open(
-    faces: Faces, part: float
+    faces: Pictures, part: float
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]]:
-    """Of faces whose eyes are open: picture, landmarks, (H, W) 0..1 up to which `part` of their radius irises are seen,
-    and the skin (3,)."""
+    """Of each face whose eyes are open: picture, landmarks, where irises up to `part` of their radius are seen (H, W)
+    0..1, and the skin (3,)."""
     for picture, points in faces:
         size = (picture.shape[1], picture.shape[0])
         (seen, whole), skin = iris_mask(points, size, part), bare_skin(points, size)
