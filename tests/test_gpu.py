@@ -14,6 +14,7 @@ import torch
 from facedouble.device import choose
 from facedouble.faces import ACTING, LANDMARKS
 from facedouble.learn import data, occlusion
+from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.learner import Learner
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import SIDES, Network
@@ -39,13 +40,12 @@ def made_up(seed: int, count: int = 20) -> data.Canvases:
         (points * side).astype(np.float32),
         torch.from_numpy(acting),
         np.zeros(count, int),
-        np.full(3, 0.3, np.float32),
     )
 
 
 def losses(device: torch.device, faces: dict[str, data.Canvases], batches: list[tuple[int, int]]) -> list[float]:
     """Of steps in so many faces and parts, and at last the lengths of the weights and of the average."""
-    learned = Learner.new(RECIPE, device, faces)
+    learned = Learner.new(RECIPE, device, faces, UNKNOWN)
     feeds = data.feeds(faces, learned.network, RECIPE, device)
     loss_of, found = FaceLoss(RECIPE.size_px, True, device), []
     for step, (count, parts) in enumerate(batches):
@@ -80,7 +80,7 @@ def test_what_is_recorded_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_step_waits_for_nothing(near: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On tensors without contents, of which nothing can be read: who asks for a number of them is told off."""
     faces = {side: made_up(seed) for seed, side in enumerate(SIDES)}
-    known = Learner.new(RECIPE, CPU, faces)
+    known = Learner.new(RECIPE, CPU, faces, UNKNOWN)
     bends = {side: feed.bend for side, feed in data.feeds(faces, known.network, RECIPE, CPU).items()}
     empty = torch.device("meta")
     network = Network(RECIPE).to(empty)

@@ -23,6 +23,7 @@ from facedouble.curate.faceset import FaceSet
 from facedouble.errors import FaceError, InputError, ModelError
 from facedouble.events import Note
 from facedouble.learn import checkpoint, data, losses
+from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.learner import Learner, shorten
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.model import Network, parameters
@@ -174,7 +175,7 @@ def test_the_window_of_similarity_has_no_denormal_numbers(size: int) -> None:
 def test_the_average_knows_its_own_codes(sets: dict[str, FaceSet]) -> None:
     """Codes that wander, and norms that follow them, draw the same face all the while; so must the average of both."""
     faces = data.load_both(sets, SMALL)
-    learner = Learner.new(SMALL, torch.device("cpu"), faces)
+    learner = Learner.new(SMALL, torch.device("cpu"), faces, UNKNOWN)
     with torch.no_grad():
         for step in range(1, 401):
             learner.network.encoder.code.bias += 0.05

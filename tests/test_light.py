@@ -115,14 +115,19 @@ def test_the_edge_of_a_hard_shadow_is_hard_and_that_of_a_soft_one_soft(faces_b: 
         assert wanted < band < wanted + wider
 
 
+def blind(points: Picture, side: int, slat: float, soft: float) -> Picture:
+    """(side, side, 3): its shadow, slats of a part of the face's height, with edges of so many px."""
+    row = np.arange(side, dtype=np.float32) / float(np.ptp(points[FACE_OVAL, 1]))
+    slats = np.where((row / slat) % 2 < 1, 1.0, 0.3).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(np.tile(slats[:, None, None], (1, side, 3)), (0, 0), soft), np.float32)
+
+
 def test_many_hard_edges_are_told_more_finely(faces_b: FaceSet, alike: Light) -> None:
     """The shadow of a blind, as a small lamp throws it, and as a large one does."""
     face, points = large(faces_b, 4)
-    inside, width = cheeks(points, len(face)), float(np.ptp(points[FACE_OVAL, 1]))
-    row = np.arange(len(face), dtype=np.float32) / width
+    inside = cheeks(points, len(face))
     for soft, slat, times in ((0.7, 0.12, 2), (8.0, 0.4, 1)):
-        blind = np.where((row / slat) % 2 < 1, 1.0, 0.3).astype(np.float32)
-        lit = cv2.GaussianBlur(np.tile(blind[:, None, None], (1, len(face), 3)), (0, 0), soft)
+        lit = blind(points, len(face), slat, soft)
         one = drawn(face, face * lit, points)
         flat = alike.read(face, one, seen(face))
         assert flat is not None and len(flat) == times * SIDE_PX
@@ -134,11 +139,9 @@ def test_in_such_light_too_a_mole_is_no_shadow(faces_b: FaceSet, alike: Light) -
     """A's is not carried over, B's is not taken off."""
     face, points = large(faces_b, 4)
     width = float(np.ptp(points[FACE_OVAL, 1]))
-    row = np.arange(len(face), dtype=np.float32) / width
-    blind = np.where((row / 0.12) % 2 < 1, 1.0, 0.3).astype(np.float32)
-    lit = cv2.GaussianBlur(np.tile(blind[:, None, None], (1, len(face), 3)), (0, 0), 0.7)
+    lit = blind(points, len(face), 0.12, 0.7)
     left, right = (
-        np.round(points[landmark] + (0, (0.06 - row[int(points[landmark, 1])] % 0.24) * width))
+        np.round(points[landmark] + (0, (0.06 - int(points[landmark, 1]) / width % 0.24) * width))
         for landmark in (50, 280)
     )  # in the middle of a lit slat
 
@@ -449,10 +452,10 @@ def test_training_reads_them_once_and_a_swap_is_lit_by_them(
     opened = Opened.of(model, CPU, "newest")
     assert opened.usual is not None and opened.usual.iris is not None
     eyed = replace(opened, usual=replace(opened.usual, iris=opened.usual.iris + 0.1))
-    blind = replace(opened, usual=replace(opened.usual, iris=None))
+    eyeless = replace(opened, usual=replace(opened.usual, iris=None))
     begun, again, *other = (
         stamp(clip, [(one, faces_a.faces)], convert)
-        for one in (opened, Opened.of(model, CPU, "newest"), eyed, blind, replace(opened, usual=None))
+        for one in (opened, Opened.of(model, CPU, "newest"), eyed, eyeless, replace(opened, usual=None))
     )
     assert begun == again and begun not in other
 

@@ -16,6 +16,7 @@ from facedouble.device import GB, Device
 from facedouble.errors import MachineError
 from facedouble.events import Note, Progress
 from facedouble.learn import data
+from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.learner import Learner
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.memory import face_bytes, step_bytes
@@ -41,7 +42,7 @@ def test_every_preset_makes_a_step(preset: str, faces_a: FaceSet, faces_b: FaceS
         seen = Seen(picture, torch.zeros(count, 54), torch.rand(count, 3, size, size), torch.ones(count, 1))
         return Shown(seen, picture, torch.ones(count, 2, size, size))
 
-    learner = Learner.new(recipe, PLACE, faces)
+    learner = Learner.new(recipe, PLACE, faces, UNKNOWN)
     loss_of = FaceLoss(size, recipe.losses == "l1+ssim", PLACE)
     feeds: Any = {"a": feed, "b": feed}
     before = [weight.clone() for weight in learner.network.decoders["b"].parameters()]

@@ -20,6 +20,7 @@ from facedouble.errors import InputError, MachineError, ModelError, OutputError
 from facedouble.events import Metric, Note
 from facedouble.learn import checkpoint, data
 from facedouble.learn.health import Physician
+from facedouble.learn.iris import UNKNOWN
 from facedouble.learn.learner import Learner, shares
 from facedouble.learn.losses import FaceLoss
 from facedouble.learn.score import Judge, Score
@@ -204,7 +205,7 @@ def test_a_batch_in_parts_is_the_same_step(sets: dict[str, FaceSet]) -> None:
 
     gradients = []
     for parts in (1, 4):
-        learner = Learner.new(SMALL, PLACE, faces)
+        learner = Learner.new(SMALL, PLACE, faces, UNKNOWN)
         learner.network.eval()  # the running statistics of codes are of a part, not of the batch
         feeds: Any = {side: dealt(side) for side in "ab"}
         learner.step(feeds, loss_of, 6, parts, 0.0, False)

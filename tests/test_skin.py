@@ -369,10 +369,10 @@ def test_neither_a_pupil_nor_a_highlight_is_an_irises_colour(faces_a: FaceSet) -
     np.testing.assert_allclose(to_skin([(face, points)]), np.array(iris) / skin, atol=0.02)
 
 
-def test_irises_are_looked_at_as_they_were_filmed(faces_a: FaceSet, faces_b: FaceSet) -> None:
+def test_irises_are_looked_at_as_they_were_filmed(model: Path, faces_b: FaceSet) -> None:
     """However few px the network has of them, and whoever's light their faces are brought into."""
-    of_b = data.load_both({"a": faces_a, "b": faces_b}, replace(SMALL, size_px=96))["b"].iris
-    np.testing.assert_array_equal(data.load(faces_b, SMALL).iris, of_b)
+    of_b = data.irises(faces_b)
+    np.testing.assert_array_equal(Opened.of(model, CPU, "newest").network.iris, of_b)
     red, green, blue = of_b.tolist()
     assert 0.2 < red < 0.4 and 0.15 < green < 0.9 * red and blue < 0.75 * green  # brown
 

@@ -61,8 +61,6 @@ class Canvases:
     """(n, 54) see Faces.acting"""
     source: NDArray[np.int64]
     """(n,) which clip of the face set each is of"""
-    iris: NDArray[np.float32]
-    """(3,) see learn.iris: of some of the faces, as large and in the light as their crops show them"""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -162,15 +160,21 @@ def load(
     for _ in _by_all_cores(range(len(rows)), lay):
         pass
     acting = torch.from_numpy(faces.faces.acting()[rows])
-    square_px, iris = recipe.size_px / recipe.coverage, _iris(faces, rows[spread(len(rows), _IRISES_OF)])
-    return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows], iris)
+    square_px = recipe.size_px / recipe.coverage
+    return Canvases(torch.from_numpy(pixels), recipe.size_px, square_px, points, acting, faces.source[rows])
 
 
-def _iris(faces: FaceSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def irises(faces: FaceSet) -> NDArray[np.float32]:
+    """(3,) of some of the faces, as large and in the light as their crops show them: see learn.iris.
+
+    Raises FaceError for a crop that cannot be read.
+    """
+    rows = faces.rows_with_crops()
+
     def shown(row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return np.asarray(faces.read_crop(row) / np.float32(255), np.float32), in_crop(faces, row)
 
-    return to_skin(_by_all_cores(rows.tolist(), shown))
+    return to_skin(_by_all_cores(rows[spread(len(rows), _IRISES_OF)].tolist(), shown))
 
 
 def _by_all_cores(items: Iterable[T], work: Callable[[T], U]) -> Iterator[U]:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..recipes import TrainRecipe
@@ -42,17 +44,18 @@ class Learner:
         recipe: TrainRecipe,
         place: torch.device,
         faces: Mapping[str, Canvases],
+        iris: NDArray[np.float32],
         start: Mapping[str, Tensor] | None = None,
         together: Together = ALONE,
     ) -> Self:
         """At its start, which the recipe's seed decides, but for the weights that `start` names; `faces` are both
-        people's."""
+        people's, `iris` is B's, see learn.iris."""
         torch.manual_seed(recipe.seed)
         network = _laid_out(Network(recipe).to(place), place)
         network.meet(
             {side: faces[side].points / faces[side].square_px for side in SIDES},
             {side: faces[side].acting.numpy() for side in SIDES},
-            faces["b"].iris,
+            iris,
         )
         network.load_state_dict(start or {}, strict=False)
         average = copy.deepcopy(network).requires_grad_(False)

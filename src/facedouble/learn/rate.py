@@ -58,7 +58,7 @@ def find(
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
     faces = data.load_both(sets, recipe, _FACES)
-    learner, state = Learner.new(recipe, place, faces, start), State()
+    learner, state = Learner.new(recipe, place, faces, data.irises(sets["b"]), start), State()
     learned = {side: faces[side][data.split(faces[side].source)[0]] for side in SIDES}
     feeds = data.feeds(learned, learner.network, recipe, place)
     loss_of = FaceLoss(recipe.size_px, recipe.losses == "l1+ssim", place)

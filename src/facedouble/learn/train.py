@@ -66,7 +66,7 @@ def train(
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
     faces = data.load_both(sets, recipe, facing=facing)
-    anew = partial(Learner.new, recipe, place, faces, start, together)
+    anew = partial(Learner.new, recipe, place, faces, data.irises(sets["b"]), start, together)
     learner = anew()
     state = checkpoint.resume(model, learner)
     if state.step:
@@ -171,7 +171,7 @@ def assist(
     place = torch.device(device.name)
     torch.set_num_threads(device.threads)
     faces = data.load_both(sets, recipe)
-    anew = partial(Learner.new, recipe, place, faces, start, together)
+    anew = partial(Learner.new, recipe, place, faces, data.irises(sets["b"]), start, together)
     learner = anew()
     step = checkpoint.resume(model, learner).step
     learned = {side: faces[side][data.split(faces[side].source)[0]] for side in SIDES}
